@@ -51,7 +51,8 @@ enum class ElementType : std::uint8_t {
   kInt2 = 26,
 };
 
-// Bits per element: 32 for kFloat32, 8 for kBool, 4 for kInt4. Strings have the size of a std::string; 0 for kUndefined.
+// Bits per element: 32 for kFloat32, 8 for kBool, 4 for kInt4. Strings have the size of a std::string; 0 for
+// kUndefined.
 LANNER_EXPORT int element_bits(ElementType type);
 // NumPy's name for the type: "float32", "int64", "bool", "string"; "undefined" for anything unknown.
 LANNER_EXPORT std::string_view element_type_name(ElementType type);
@@ -62,19 +63,32 @@ LANNER_EXPORT ElementType element_type_from_name(std::string_view name);
 template <typename T>
 constexpr ElementType element_type_of() {
   using U = std::remove_cv_t<T>;
-  if constexpr (std::is_same_v<U, float>) return ElementType::kFloat32;
-  else if constexpr (std::is_same_v<U, double>) return ElementType::kFloat64;
-  else if constexpr (std::is_same_v<U, bool>) return ElementType::kBool;
-  else if constexpr (std::is_same_v<U, std::int8_t>) return ElementType::kInt8;
-  else if constexpr (std::is_same_v<U, std::int16_t>) return ElementType::kInt16;
-  else if constexpr (std::is_same_v<U, std::int32_t>) return ElementType::kInt32;
-  else if constexpr (std::is_same_v<U, std::int64_t>) return ElementType::kInt64;
-  else if constexpr (std::is_same_v<U, std::uint8_t>) return ElementType::kUint8;
-  else if constexpr (std::is_same_v<U, std::uint16_t>) return ElementType::kUint16;
-  else if constexpr (std::is_same_v<U, std::uint32_t>) return ElementType::kUint32;
-  else if constexpr (std::is_same_v<U, std::uint64_t>) return ElementType::kUint64;
-  else if constexpr (std::is_same_v<U, std::string>) return ElementType::kString;
-  else static_assert(!sizeof(U), "no ONNX element type for this C++ type");
+  if constexpr (std::is_same_v<U, float>)
+    return ElementType::kFloat32;
+  else if constexpr (std::is_same_v<U, double>)
+    return ElementType::kFloat64;
+  else if constexpr (std::is_same_v<U, bool>)
+    return ElementType::kBool;
+  else if constexpr (std::is_same_v<U, std::int8_t>)
+    return ElementType::kInt8;
+  else if constexpr (std::is_same_v<U, std::int16_t>)
+    return ElementType::kInt16;
+  else if constexpr (std::is_same_v<U, std::int32_t>)
+    return ElementType::kInt32;
+  else if constexpr (std::is_same_v<U, std::int64_t>)
+    return ElementType::kInt64;
+  else if constexpr (std::is_same_v<U, std::uint8_t>)
+    return ElementType::kUint8;
+  else if constexpr (std::is_same_v<U, std::uint16_t>)
+    return ElementType::kUint16;
+  else if constexpr (std::is_same_v<U, std::uint32_t>)
+    return ElementType::kUint32;
+  else if constexpr (std::is_same_v<U, std::uint64_t>)
+    return ElementType::kUint64;
+  else if constexpr (std::is_same_v<U, std::string>)
+    return ElementType::kString;
+  else
+    static_assert(!sizeof(U), "no ONNX element type for this C++ type");
 }
 
 // Dimensions of a tensor, outermost first; rank 0 is a scalar. At most kMaxRank dimensions, held inline.

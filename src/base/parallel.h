@@ -12,10 +12,10 @@ using RangeFunction = void (*)(void* context, std::int64_t begin, std::int64_t e
 void parallel_ranges(int threads, std::int64_t count, std::int64_t chunk, RangeFunction function, void* context);
 }  // namespace internal
 
-// Calls body(begin, end) on disjoint ranges that cover [0, count). Ranges hold at least `grain` items (the last may hold
-// fewer); with threads == 1 or count <= grain the body runs once, on the calling thread. Where the ranges fall depends
-// on `threads`, so the body must compute each item independently of the range it is in: no reduction across items.
-// Ranges may run in any order. The first exception a body throws is rethrown here once all ranges have ended.
+// Calls body(begin, end) on disjoint ranges that cover [0, count). Ranges hold at least `grain` items (the last may
+// hold fewer); with threads == 1 or count <= grain the body runs once, on the calling thread. Where the ranges fall
+// depends on `threads`, so the body must compute each item independently of the range it is in: no reduction across
+// items. Ranges may run in any order. The first exception a body throws is rethrown here once all ranges have ended.
 template <typename Body>
 void parallel_for(int threads, std::int64_t count, std::int64_t grain, Body&& body) {
   if (count <= 0) return;
@@ -28,7 +28,9 @@ void parallel_for(int threads, std::int64_t count, std::int64_t grain, Body&& bo
   if (chunk < grain) chunk = grain;
   internal::parallel_ranges(
       threads, count, chunk,
-      [](void* context, std::int64_t begin, std::int64_t end) { (*static_cast<std::remove_reference_t<Body>*>(context))(begin, end); },
+      [](void* context, std::int64_t begin, std::int64_t end) {
+        (*static_cast<std::remove_reference_t<Body>*>(context))(begin, end);
+      },
       const_cast<void*>(static_cast<const void*>(&body)));
 }
 

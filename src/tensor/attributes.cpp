@@ -37,8 +37,10 @@ bool same_attribute(const Attribute& a, const Attribute& b) {
   if (const Tensor* tensor = std::get_if<Tensor>(&a)) return same_tensor(*tensor, std::get<Tensor>(b));
   return std::visit(
       [&]<typename T>(const T& value) {
-        if constexpr (std::is_same_v<T, Tensor>) return false;
-        else return value == std::get<T>(b);
+        if constexpr (std::is_same_v<T, Tensor>)
+          return false;
+        else
+          return value == std::get<T>(b);
       },
       a);
 }
@@ -57,7 +59,8 @@ void Attributes::erase(std::string_view name) {
 }
 
 const Attribute* Attributes::find(std::string_view name) const {
-  const auto at = std::ranges::lower_bound(entries_, name, {}, [](const auto& e) -> std::string_view { return e.first; });
+  const auto at =
+      std::ranges::lower_bound(entries_, name, {}, [](const auto& e) -> std::string_view { return e.first; });
   return at != entries_.end() && at->first == name ? &at->second : nullptr;
 }
 

@@ -17,15 +17,14 @@ using IntegerTypes = TypeList<std::int8_t, std::int16_t, std::int32_t, std::int6
 using FloatTypes = TypeList<float, double>;
 using NumericTypes = TypeList<float, double, std::int8_t, std::int16_t, std::int32_t, std::int64_t, std::uint8_t,
                               std::uint16_t, std::uint32_t, std::uint64_t>;
-using NumericAndBoolTypes = TypeList<float, double, std::int8_t, std::int16_t, std::int32_t, std::int64_t,
-                                     std::uint8_t, std::uint16_t, std::uint32_t, std::uint64_t, bool>;
+using NumericAndBoolTypes = TypeList<float, double, std::int8_t, std::int16_t, std::int32_t, std::int64_t, std::uint8_t,
+                                     std::uint16_t, std::uint32_t, std::uint64_t, bool>;
 
 // Calls function.operator()<T>() with the T of the list whose element type is `type`; throws `op.type`, naming `what`
 // (such as "input 'data'" or an operator), for any other.
 template <typename... Ts, typename Function>
 void dispatch(TypeList<Ts...>, ElementType type, std::string_view what, Function&& function) {
-  const bool found =
-      ((type == element_type_of<Ts>() ? (function.template operator()<Ts>(), true) : false) || ...);
+  const bool found = ((type == element_type_of<Ts>() ? (function.template operator()<Ts>(), true) : false) || ...);
   if (!found) {
     base::fail(ErrorCode::kUnimplemented, "op.type", "{} does not support element type {}", what,
                element_type_name(type));

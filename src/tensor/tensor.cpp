@@ -50,8 +50,7 @@ constexpr ElementTypeRow kElementTypes[] = {
 std::size_t checked_byte_count(ElementType type, const Shape& shape) {
   const std::int64_t count = shape.element_count();
   std::int64_t bits = 0;
-  if (__builtin_mul_overflow(count, static_cast<std::int64_t>(element_bits(type)), &bits) ||
-      bits > INT64_MAX - 7) {
+  if (__builtin_mul_overflow(count, static_cast<std::int64_t>(element_bits(type)), &bits) || bits > INT64_MAX - 7) {
     base::invalid("op.size", "a tensor {}{} is too large to address", element_type_name(type), shape.to_string());
   }
   return static_cast<std::size_t>((bits + 7) / 8);
