@@ -1,0 +1,276 @@
+#!/usr/bin/env python3
+"""Exports torchvision's detectors as the model fixtures tests/models/NAME.onnx.gz. Needs PyTorch and torchvision.
+
+    python tools/export_models.py [NAME...]
+
+The weights are random, from the generator of tests/models/rebuild.py, but calibrated on synthetic pictures so that the
+models behave like trained ones: every layer's output has unit variance, a few thousand (box, class) pairs pass the model's
+own score threshold, in clusters around the same places, and the boxes are moderate corrections of their anchors. As in
+the published weights, the batch norms of Faster R-CNN's backbone are frozen (a multiplication and an addition).
+"""
+
+import argparse
+import collections
+import gzip
+import io
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+import torchvision
+from torch import nn
+from torchvision.ops import FrozenBatchNorm2d
+
+MODELS = Path(__file__).resolve().parents[1] / "tests" / "models"
+sys.path.insert(0, str(MODELS))
+
+import pictures  # noqa: E402
+import rebuild  # noqa: E402
+
+BUILDERS = {
+    "ssdlite320": torchvision.models.detection.ssdlite320_mobilenet_v3_large,
+    "ssd300": torchvision.models.detection.ssd300_vgg16,
+    "fasterrcnn": torchvision.models.detection.fasterrcnn_resnet50_fpn,
+}
+SEEDS = {"ssdlite320": 1_000, "ssd300": 2_000, "fasterrcnn": 3_000}  # parameter k of a model is generated from seed + k
+OPSET = 17
+CALIBRATION_PICTURES = {"ssdlite320": 12, "ssd300": 8, "fasterrcnn": 3}
+CALIBRATION_SEED = 100
+
+# Score calibration: the spread of the logits of the background and of the other classes, the spread of the classes' biases,
+# and the number of pairs above the threshold that the background's bias is set to give.
+Scores = collections.namedtuple("Scores", "background classes bias candidates")
+SCORES = {
+    "ssdlite320": Scores(3.5, 2.5, 1.0, 2200),
+    "ssd300": Scores(3.0, 2.5, 1.0, 2200),
+    "fasterrcnn": Scores(2.5, 2.5, 1.0, 2000),
+}
+BOX_SPREAD = 1.2  # of box deltas, in the box coder's units
+OBJECTNESS_SPREAD, OBJECTNESS_BIAS = 2.5, -3.0
+PROPOSAL_SPREAD = 0.25
+
+STORED_BYTES = 4096  # generated weights up to this size are stored all the same
+
+
+def generate_weights(model, seed):
+    """Fills every weight with `rebuild.unit`; returns the seeds by shape."""
+    seeds = collections.defaultdict(list)
+    for index, (_, parameter) in enumerate(model.named_parameters()):
+        if parameter.dim() > 1:
+            shape = tuple(parameter.shape)
+            fan_in = parameter[0].numel()
+            parameter.data = torch.from_numpy(rebuild.unit(seed + index, shape)) * (6 / fan_in) ** 0.5
+            seeds[shape].append(seed + index)
+    return seeds
+
+
+def rescale(layer, factor, shift):
+    """Multiplies the outputs of a convolution or linear layer per channel and then adds to them."""
+    layer.weight.data *= factor.reshape(-1, *[1] * (layer.weight.dim() - 1))
+    layer.bias.data = layer.bias.data * factor + shift
+
+
+def statistics(outputs):
+    """Mean and spread of each channel over pictures and positions; with one position a picture, only the layer's size."""
+    flat = outputs.transpose(0, 1).flatten(1)
+    if outputs.dim() == 4 and outputs.shape[2:].numel() == 1:
+        return torch.zeros(len(flat)), flat.square().mean().sqrt().expand(len(flat))
+    return flat.mean(1), flat.std(1) + 1e-4
+
+
+def normalise_batch_norm(module, inputs):
+    flat = inputs[0].transpose(0, 1).flatten(1)
+    module.running_mean.copy_(flat.mean(1))
+    module.running_var.copy_(flat.var(1))
+
+
+def normalise_layer(module, inputs, outputs):
+    mean, spread = statistics(outputs)
+    rescale(module, 1 / spread, -mean / spread)
+    return ((outputs.transpose(0, 1).flatten(1).T - mean) / spread).T.reshape(outputs.transpose(0, 1).shape).transpose(0, 1)
+
+
+def run_normalising(module, *arguments):
+    """Runs `module`, setting every layer inside so that its output has unit variance on these inputs."""
+    handles = []
+    for layer in module.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            handles.append(layer.register_forward_pre_hook(normalise_batch_norm))
+        elif isinstance(layer, (nn.Conv2d, nn.Linear)) and layer.bias is not None:  # no batch norm follows
+            handles.append(layer.register_forward_hook(normalise_layer))
+    outputs = module(*arguments)
+    for handle in handles:
+        handle.remove()
+    return outputs
+
+
+def score_scales(model_scores, seed):
+    """Per class (background first): factor for unit logits and bias."""
+    factor = torch.full((rebuild.CLASS_COUNT,), model_scores.classes)
+    bias = torch.from_numpy(rebuild.unit(seed, (rebuild.CLASS_COUNT,))) * 3**0.5 * model_scores.bias
+    factor[0], bias[0] = model_scores.background, 0
+    return factor, bias
+
+
+def calibrate_scores(layers, logits, picture_count, threshold, model_scores, seed):
+    """Scales the class layers, whose unit logits [box, class] are given, to have the wanted number of candidates."""
+    factor, bias = score_scales(model_scores, seed)
+    logits = logits * factor + bias
+    low, high = 0.0, 40.0
+    for _ in range(40):
+        background = (low + high) / 2
+        bias[0] = background
+        shifted = logits.clone()
+        shifted[:, 0] += background
+        scores = shifted.softmax(1)[:, 1:]
+        if (scores > threshold).sum() / picture_count > model_scores.candidates:
+            low = background
+        else:
+            high = background
+    quantiles = torch.quantile(scores[scores > threshold][:1_000_000], torch.tensor([0.5, 0.9, 0.99, 1.0]))
+    print(f"  background bias {background:.2f}, candidates' scores: median, 90 %, 99 %, maximum {quantiles.tolist()}")
+    for layer in layers:
+        repeats = layer.out_channels // rebuild.CLASS_COUNT if isinstance(layer, nn.Conv2d) else 1
+        rescale(layer, factor.repeat(repeats), bias.repeat(repeats))
+
+
+def last_layer(module):
+    return module[-1] if isinstance(module, nn.Sequential) else module
+
+
+def calibrate_ssd(model, images, model_scores, seed):
+    batch, _ = model.transform(images)
+    features = list(run_normalising(model.backbone, batch.tensors).values())
+    outputs = run_normalising(model.head, features)
+    for layer in map(last_layer, model.head.regression_head.module_list):
+        rescale(layer, torch.full((layer.out_channels,), BOX_SPREAD), torch.zeros(layer.out_channels))
+    layers = [last_layer(module) for module in model.head.classification_head.module_list]
+    logits = outputs["cls_logits"].flatten(0, 1)
+    calibrate_scores(layers, logits, len(images), model.score_thresh, model_scores, seed)
+
+
+def normalise_jointly(layer, outputs, spread, shift):
+    """Sets a layer that is applied to several feature maps by their joint statistics."""
+    flat = torch.cat([output.transpose(0, 1).flatten(1) for output in outputs], 1)
+    factor = spread / flat.std(1)
+    rescale(layer, factor, shift - flat.mean(1) * factor)
+
+
+def calibrate_faster_rcnn(model, images, model_scores, seed):
+    batch, _ = model.transform(images)
+    features = run_normalising(model.backbone, batch.tensors)
+    maps, head, heads = list(features.values()), model.rpn.head, model.roi_heads
+    conv = head.conv[0][0]
+    normalise_jointly(conv, [conv(x) for x in maps], 1.0, 0.0)
+    hidden = [head.conv(x) for x in maps]
+    normalise_jointly(head.cls_logits, [head.cls_logits(x) for x in hidden], OBJECTNESS_SPREAD, OBJECTNESS_BIAS)
+    normalise_jointly(head.bbox_pred, [head.bbox_pred(x) for x in hidden], PROPOSAL_SPREAD, 0.0)
+    proposals, _ = model.rpn(batch, features)
+    print(f"  proposals {[len(boxes) for boxes in proposals]}")
+    regions = heads.box_roi_pool(features, proposals, batch.image_sizes)
+    representation = run_normalising(heads.box_head, regions)
+    logits, _ = run_normalising(heads.box_predictor, representation)
+    layer = heads.box_predictor.bbox_pred
+    rescale(layer, torch.full((layer.out_features,), BOX_SPREAD), torch.zeros(layer.out_features))
+    calibrate_scores([heads.box_predictor.cls_score], logits, len(images), heads.score_thresh, model_scores, seed)
+    freeze_batch_norms(model)
+
+
+def freeze_batch_norms(module):
+    for name, child in module.named_children():
+        if isinstance(child, nn.BatchNorm2d):
+            frozen = FrozenBatchNorm2d(child.num_features, child.eps)
+            state = child.state_dict()
+            frozen.load_state_dict({key: state[key] for key in frozen.state_dict()})
+            setattr(module, name, frozen)
+        else:
+            freeze_batch_norms(child)
+
+
+def export(model, name, image):
+    """The model as exported by PyTorch's TorchScript-based exporter, with named outputs and no doc strings."""
+    model.eval()
+    outputs = list(model([image])[0])
+    data = io.BytesIO()
+    torch.onnx.export(
+        model,
+        ([image],),
+        data,
+        dynamo=False,
+        opset_version=OPSET,
+        input_names=["image"],
+        output_names=outputs,
+        dynamic_axes={"image": {1: "height", 2: "width"}} if name == "fasterrcnn" else None,
+    )
+    proto = onnx.load_model_from_string(data.getvalue())
+    for node in all_nodes(proto.graph):
+        node.ClearField("doc_string")
+    proto.graph.ClearField("doc_string")
+    return proto
+
+
+def all_nodes(graph):
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            for inner in [attribute.g, *attribute.graphs]:
+                yield from all_nodes(inner)
+
+
+def find_scale(values, seeds):
+    """(seed, scale) with values == rebuild.scaled(seed, shape, scale) up to rounding, or None."""
+    rows = values.reshape(len(values), -1).astype(np.float64)
+    for seed in seeds:
+        unit = rebuild.unit(seed, values.shape).reshape(len(values), -1).astype(np.float64)
+        scale = (rows[:1] * unit[:1]).sum(1) / (unit[:1] ** 2).sum(1)
+        if not np.allclose(rows[0], unit[0] * scale, rtol=1e-5, atol=0):
+            continue
+        scale = (rows * unit).sum(1) / (unit**2).sum(1)
+        if np.allclose(rows, unit * scale[:, None], rtol=1e-5, atol=0):
+            return seed, scale.astype(np.float32)
+    return None
+
+
+def compact(proto, seeds):
+    """Replaces the weights that can be generated by their seed and scale, as tests/models/rebuild.py reads them."""
+    for tensor in proto.graph.initializer:
+        if len(tensor.raw_data) <= STORED_BYTES:
+            continue
+        values = onnx.numpy_helper.to_array(tensor)
+        found = find_scale(values, seeds.get(values.shape, ()))
+        if found:
+            seed, scale = found
+            tensor.raw_data = scale.astype("<f4").tobytes()
+            tensor.external_data.add(key="seed", value=str(seed))
+        elif len(tensor.raw_data) > 65536:
+            raise SystemExit(f"tensor {tensor.name} {list(values.shape)} is large, but was not generated")
+        else:
+            print(f"  stored: {tensor.name} {list(values.shape)}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(rebuild.NAMES) + "; default all")
+    names = parser.parse_args().names or rebuild.NAMES
+    for name in names:
+        print(name)
+        model = BUILDERS[name](weights=None, weights_backbone=None).eval()
+        seeds = generate_weights(model, SEEDS[name])
+        count = CALIBRATION_PICTURES[name]
+        images = [pictures.picture(CALIBRATION_SEED + k, *pictures.SHAPES[name]) for k in range(count)]
+        images = [torch.from_numpy(image) for image in images]
+        calibrate = calibrate_faster_rcnn if name == "fasterrcnn" else calibrate_ssd
+        with torch.no_grad():
+            calibrate(model, images, SCORES[name], SEEDS[name] - 1)
+            proto = export(model, name, images[0])
+        compact(proto, seeds)
+        path = MODELS / f"{name}.onnx.gz"
+        path.write_bytes(gzip.compress(proto.SerializeToString(), mtime=0))
+        counts = collections.Counter(node.op_type for node in all_nodes(proto.graph))
+        print(f"  {path.name}: {path.stat().st_size} bytes, {counts.total()} nodes: {dict(counts.most_common())}")
+
+
+if __name__ == "__main__":
+    main()
