@@ -14,6 +14,7 @@ Graph::Graph(const Graph& other)
       values_(other.values_),
       inputs_(other.inputs_),
       outputs_(other.outputs_),
+      output_names_(other.output_names_),
       names_(other.names_) {
   for (const Node& node : other.nodes_) {
     Node copy{node.op, node.domain,        node.name,       node.inputs,  node.outputs, node.attributes,
@@ -76,6 +77,7 @@ NodeId Graph::add_node(Node node, std::span<const std::string> output_names) {
 
 void Graph::add_output(ValueId value) {
   outputs_.push_back(value);
+  output_names_.push_back(this->value(value).name);
 }
 
 void Graph::set_constant(ValueId id, Tensor tensor) {
@@ -99,6 +101,10 @@ void Graph::replace_uses(ValueId from, ValueId to) {
     values_[index(to)].users.push_back(user);
   }
   std::ranges::replace(outputs_, from, to);
+}
+
+void Graph::drop_output(NodeId node, std::size_t position) {
+  nodes_[index(node)].outputs[position] = kNoValue;
 }
 
 void Graph::set_input(NodeId node, std::size_t position, ValueId value) {

@@ -74,6 +74,7 @@ class Graph {
   ValueId add_constant(std::string_view name, Tensor tensor);
   // Makes one value per name of `output_names`; their types start unknown.
   NodeId add_node(Node node, std::span<const std::string> output_names);
+  // The value's present name becomes the output's for good, whatever value takes its place later.
   void add_output(ValueId value);
 
   // Changing. These keep users and producers right; passes reach them only through the rewrite engine.
@@ -81,6 +82,8 @@ class Graph {
   void set_output(std::size_t position, ValueId value) { outputs_[position] = value; }
   void set_constant(ValueId value, Tensor tensor);  // an input or constant becomes (another) constant
   void replace_uses(ValueId from, ValueId to);      // in node inputs and graph outputs
+  void swap_names(ValueId a, ValueId b) { std::swap(values_[index(a)].name, values_[index(b)].name); }
+  void drop_output(NodeId node, std::size_t position);  // the value must have no users and be no graph output
   void set_input(NodeId node, std::size_t position, ValueId value);
   void erase_input(NodeId node, std::size_t position);
   void erase_graph_input(std::size_t position);  // it must have no users
@@ -92,6 +95,7 @@ class Graph {
   const Value& value(ValueId id) const { return values_[index(id)]; }
   std::span<const ValueId> inputs() const { return inputs_; }
   std::span<const ValueId> outputs() const { return outputs_; }
+  std::span<const std::string> output_names() const { return output_names_; }
   bool is_output(ValueId value) const;
   // The producing node, or null for an input or constant.
   const Node* producer(ValueId value) const;
@@ -115,6 +119,7 @@ class Graph {
   std::vector<Value> values_;
   std::vector<ValueId> inputs_;
   std::vector<ValueId> outputs_;
+  std::vector<std::string> output_names_;
   std::unordered_set<std::string> names_;
   std::unordered_map<std::string, int> next_suffix_;
 };

@@ -1,4 +1,5 @@
-// Where instructions leave their times. Recording is off when no recorder is given; then the VM does not read the clock.
+// Where instructions leave their times. Recording is off when no recorder is given; then the VM does not read the
+// clock.
 #pragma once
 
 #include <cstdint>
@@ -10,10 +11,10 @@ namespace lanner::profile {
 
 // What an event is of. Owned by the loaded program and alive as long as its events are read.
 struct Label {
-  std::string op;        // "Conv", "NonMaxSuppression×90", for a subgraph "Subgraph[Conv×21, MaxPool×5]"
-  std::string name;      // the model's name for the node
-  std::string backend;   // "native", "onednn"
-  bool child = false;    // part of a subgraph's time: listed apart, never added to the totals again
+  std::string op;       // "Conv", "NonMaxSuppression×90", for a subgraph "Subgraph[Conv×21, MaxPool×5]"
+  std::string name;     // the model's name for the node
+  std::string backend;  // "native", "onednn"
+  bool child = false;   // part of a subgraph's time: listed apart, never added to the totals again
 };
 
 struct Event {

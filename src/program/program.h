@@ -43,9 +43,9 @@ struct ConstantBinding {
 struct Block;
 
 struct Instruction {
-  std::string op;                 // an operator with a kernel, or kIf, kLoop, kSubgraph
+  std::string op;                  // an operator with a kernel, or kIf, kLoop, kSubgraph
   std::string backend = "native";  // who runs it
-  std::string name;               // the model's name for the node
+  std::string name;                // the model's name for the node
   std::vector<SlotIndex> inputs;
   std::vector<SlotIndex> outputs;
   tensor::Attributes attributes;
@@ -70,6 +70,7 @@ struct Program {
   std::vector<Tensor> constants;  // shared by all blocks; of a loaded file, views of the mapping they keep alive
   // Inputs of `main` that may be omitted, with what they are then.
   std::vector<ConstantBinding> input_defaults;
+  std::vector<std::string> output_names;  // one per output of `main`
   Block main;
 };
 

@@ -1,0 +1,60 @@
+// Running a program: a session is the memory and threads of one request at a time.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "lanner/export.h"
+#include "lanner/profile.h"
+#include "lanner/program.h"
+#include "lanner/tensor.h"
+
+namespace lanner {
+
+struct SessionOptions {
+  int threads = 0;  // per session; 0: as many as the process may use (affinity and cgroup quota count)
+};
+
+using NamedValues = std::vector<std::pair<std::string, Value>>;
+
+// Runs requests one after another on its own arena and threads. One thread at a time may call it; sessions are
+// independent of each other, so several run at once, and their program's packed weights are shared.
+class LANNER_EXPORT Session {
+ public:
+  explicit Session(const Program& program, const SessionOptions& options = {});
+  ~Session();
+  Session(Session&&) noexcept;
+  Session& operator=(Session&&) noexcept;
+
+  // Runs one request. Inputs are read in place and may be given in any order; those with defaults may be left out.
+  // Outputs own their memory and come in the model's order. Throws `input.unknown`, `input.missing`, `input.duplicate`,
+  // `input.type`, `input.rank`, `input.shape`, or what an operator throws; the session stays usable after any of them.
+  NamedValues run(const NamedValues& inputs);
+
+  // One unrecorded run, then `runs` recorded ones. Throws `input.runs` when runs < 1.
+  Profile profile(const NamedValues& inputs, int runs);
+
+  int threads() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+// `count` sessions of one program behind one thread-safe run(): each call takes a free session, further callers wait.
+class LANNER_EXPORT SessionPool {
+ public:
+  SessionPool(const Program& program, int count, const SessionOptions& options = {});
+  ~SessionPool();
+
+  NamedValues run(const NamedValues& inputs);
+  Profile profile(const NamedValues& inputs, int runs);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace lanner

@@ -1,0 +1,121 @@
+#include "base/file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "base/fail.h"
+
+namespace lanner::base {
+
+namespace {
+
+[[noreturn]] void fail_to_read(const std::filesystem::path& path, int error) {
+  if (error == ENOENT || error == ENOTDIR) {
+    fail(ErrorCode::kNotFound, "file.not_found", "'{}' does not exist", path.string());
+  }
+  fail(error == EACCES ? ErrorCode::kPermissionDenied : ErrorCode::kInvalidArgument, "file.unreadable",
+       "cannot read '{}': {}", path.string(), std::strerror(error));
+}
+
+[[noreturn]] void fail_to_write(const std::filesystem::path& path, int error) {
+  fail(error == EACCES || error == EROFS ? ErrorCode::kPermissionDenied : ErrorCode::kInvalidArgument,
+       "file.unwritable", "cannot write '{}': {}", path.string(), std::strerror(error));
+}
+
+// Closes a file descriptor when it goes out of scope.
+struct Descriptor {
+  int fd;
+  ~Descriptor() {
+    if (fd >= 0) ::close(fd);
+  }
+};
+
+void write_all(const std::filesystem::path& path, int fd, const void* data, std::size_t byte_count) {
+  const char* at = static_cast<const char*>(data);
+  while (byte_count > 0) {
+    const ssize_t written = ::write(fd, at, byte_count);
+    if (written < 0) {
+      if (errno == EINTR) continue;
+      fail_to_write(path, errno);
+    }
+    at += written;
+    byte_count -= static_cast<std::size_t>(written);
+  }
+}
+
+}  // namespace
+
+std::shared_ptr<const MappedFile> MappedFile::open(const std::filesystem::path& path) {
+  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  if (file.fd < 0) fail_to_read(path, errno);
+  struct stat info {};
+  if (::fstat(file.fd, &info) != 0) fail_to_read(path, errno);
+  if (!S_ISREG(info.st_mode)) fail_to_read(path, S_ISDIR(info.st_mode) ? EISDIR : EINVAL);
+  const auto size = static_cast<std::size_t>(info.st_size);
+  const std::byte* data = nullptr;
+  if (size != 0) {
+    void* mapped = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.fd, 0);
+    if (mapped == MAP_FAILED) fail_to_read(path, errno);
+    data = static_cast<const std::byte*>(mapped);
+  }
+  return std::shared_ptr<const MappedFile>(new MappedFile(data, size));
+}
+
+MappedFile::~MappedFile() {
+  if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
+}
+
+void MappedFile::release_pages(const void* begin, std::size_t byte_count) const {
+  // Whole pages inside the range only.
+  const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto first = (reinterpret_cast<std::uintptr_t>(begin) + page - 1) / page * page;
+  const auto last = (reinterpret_cast<std::uintptr_t>(begin) + byte_count) / page * page;
+  if (first < last) ::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
+}
+
+std::string read_file(const std::filesystem::path& path) {
+  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  if (file.fd < 0) fail_to_read(path, errno);
+  std::string content;
+  char buffer[1 << 16];
+  while (true) {
+    const ssize_t count = ::read(file.fd, buffer, sizeof(buffer));
+    if (count == 0) return content;
+    if (count < 0) {
+      if (errno == EINTR) continue;
+      fail_to_read(path, errno);
+    }
+    content.append(buffer, static_cast<std::size_t>(count));
+  }
+}
+
+void write_file_atomically(const std::filesystem::path& path, const std::function<void(const WriteBytes&)>& produce) {
+  std::string temporary = path.string() + ".XXXXXX";
+  const int fd = ::mkostemp(temporary.data(), O_CLOEXEC);
+  if (fd < 0) fail_to_write(path, errno);
+  try {
+    {
+      const Descriptor file{fd};
+      produce([&](const void* data, std::size_t byte_count) { write_all(path, fd, data, byte_count); });
+      // mkostemp makes files that only the owner reads; give what the umask allows, as for any other new file.
+      const mode_t mask = ::umask(0);
+      ::umask(mask);
+      if (::fchmod(fd, 0666 & ~mask) != 0 || ::fsync(fd) != 0) fail_to_write(path, errno);
+    }
+    if (::rename(temporary.c_str(), path.c_str()) != 0) fail_to_write(path, errno);
+  } catch (...) {
+    ::unlink(temporary.c_str());
+    throw;
+  }
+}
+
+void write_file_atomically(const std::filesystem::path& path, std::string_view content) {
+  write_file_atomically(path, [&](const WriteBytes& write) { write(content.data(), content.size()); });
+}
+
+}  // namespace lanner::base

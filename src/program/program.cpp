@@ -1,0 +1,24 @@
+#include "program/program.h"
+
+#include <algorithm>
+
+namespace lanner::program {
+
+void set_data_dependencies(Block& block) {
+  constexpr std::uint32_t kNobody = kNoSlot;
+  std::vector<std::uint32_t> producer(block.slots.size(), kNobody);
+  for (std::uint32_t i = 0; i < block.instructions.size(); ++i) {
+    Instruction& instruction = block.instructions[i];
+    for (const SlotIndex input : instruction.inputs) {
+      if (input != kNoSlot && producer[input] != kNobody) instruction.dependencies.push_back(producer[input]);
+    }
+    std::ranges::sort(instruction.dependencies);
+    const auto repeated = std::ranges::unique(instruction.dependencies);
+    instruction.dependencies.erase(repeated.begin(), repeated.end());
+    for (const SlotIndex output : instruction.outputs) {
+      if (output != kNoSlot) producer[output] = i;
+    }
+  }
+}
+
+}  // namespace lanner::program

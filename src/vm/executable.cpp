@@ -1,0 +1,85 @@
+#include "vm/executable.h"
+
+#include <map>
+
+#include "base/fail.h"
+#include "kernels/registry.h"
+
+namespace lanner::vm {
+
+namespace {
+
+using program::Instruction;
+
+// "Conv×21", in the order of first appearance.
+std::string counted(const std::vector<std::string>& names) {
+  std::vector<std::pair<std::string, int>> counts;
+  for (const std::string& name : names) {
+    const auto at = std::ranges::find(counts, name, &std::pair<std::string, int>::first);
+    if (at == counts.end())
+      counts.emplace_back(name, 1);
+    else
+      ++at->second;
+  }
+  std::string text;
+  for (const auto& [name, count] : counts) {
+    if (!text.empty()) text += "+";
+    text += count == 1 ? name : fmt::format("{}×{}", name, count);
+  }
+  return text;
+}
+
+std::string shown_operator(const Instruction& instruction) {
+  if (instruction.op != program::kSubgraph) {
+    return instruction.stands_for.empty() ? instruction.op : counted(instruction.stands_for);
+  }
+  std::vector<std::string> names;
+  for (const Instruction& inner : instruction.blocks.front().second.instructions) {
+    if (inner.stands_for.empty())
+      names.push_back(inner.op);
+    else
+      names.insert(names.end(), inner.stands_for.begin(), inner.stands_for.end());
+  }
+  return fmt::format("Subgraph[{}]", counted(names));
+}
+
+Step make_step(const program::Program& program, const Instruction& instruction, const backends::BuildOptions& options) {
+  Step step;
+  step.instruction = &instruction;
+  step.label = {shown_operator(instruction), instruction.name, instruction.backend};
+  if (instruction.op == program::kSubgraph) {
+    step.kind = Step::Kind::kSubgraph;
+    const backends::Backend* backend = backends::find_backend(instruction.backend);
+    if (backend == nullptr) {
+      base::fail(ErrorCode::kFailedPrecondition, "program.backend", "this build has no backend '{}'",
+                 instruction.backend);
+    }
+    step.subgraph = backend->build(instruction.blocks.front().second, program.constants, options);
+  } else if (instruction.op == program::kIf || instruction.op == program::kLoop) {
+    step.kind = instruction.op == program::kIf ? Step::Kind::kIf : Step::Kind::kLoop;
+    for (const auto& [key, block] : instruction.blocks) step.blocks.push_back(make_ready(program, block, options));
+  } else {
+    const kernels::OperatorRow* row = kernels::find_operator(instruction.op);
+    step.kernel = row->make({instruction.attributes, static_cast<int>(instruction.inputs.size()),
+                             static_cast<int>(instruction.outputs.size())});
+  }
+  return step;
+}
+
+}  // namespace
+
+ReadyBlock make_ready(const program::Program& program, const program::Block& block,
+                      const backends::BuildOptions& options) {
+  ReadyBlock ready;
+  ready.block = &block;
+  ready.plan = plan_memory(block);
+  ready.steps.reserve(block.instructions.size());
+  for (const Instruction& instruction : block.instructions) {
+    ready.steps.push_back(
+        base::with_context([&] { return fmt::format("in {} '{}'", instruction.op, instruction.name); },
+                           [&] { return make_step(program, instruction, options); }));
+  }
+  return ready;
+}
+
+}  // namespace lanner::vm

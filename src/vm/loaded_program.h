@@ -1,0 +1,35 @@
+// What a Program handle shares: the program, and what was built from it for running. Sessions hold it too.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "base/file.h"
+#include "program/program.h"
+#include "vm/executable.h"
+
+namespace lanner::vm {
+
+// The program is immutable; ready() is thread-safe.
+class LoadedProgram {
+ public:
+  // `program` has passed verify(). `mapping` is what its constants view, if they are a file's.
+  LoadedProgram(program::Program program, std::string report, std::shared_ptr<const base::MappedFile> mapping = {});
+
+  const program::Program& program() const { return program_; }
+  const std::string& report() const { return report_; }
+
+  // The main block ready to run; built at the first call, for that call's options, and shared from then on: packed
+  // weights do not depend on the number of threads.
+  const ReadyBlock& ready(const backends::BuildOptions& options);
+
+ private:
+  program::Program program_;
+  std::string report_;
+  std::shared_ptr<const base::MappedFile> mapping_;
+  std::mutex mutex_;
+  std::unique_ptr<ReadyBlock> ready_;
+};
+
+}  // namespace lanner::vm

@@ -1,0 +1,199 @@
+#include "lanner/session.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <mutex>
+#include <optional>
+
+#include "base/clock.h"
+#include "base/fail.h"
+#include "base/parallel.h"
+#include "profile/profile.h"
+#include "vm/frame.h"
+#include "vm/loaded_program.h"
+#include "vm/master.h"
+#include "vm/pool.h"
+
+namespace lanner {
+
+namespace {
+
+int wanted_threads(int threads) {
+  if (threads < 0) base::invalid("option.threads", "the number of threads must not be negative, but is {}", threads);
+  return threads == 0 ? base::available_cpu_count() : threads;
+}
+
+// Checks a value against an input's type, one property at a time so that the message names it.
+void check_input(const program::Slot& slot, const Value& value) {
+  const tensor::ValueType& type = slot.type;
+  if (!type.is_tensor()) {
+    if (type.kind == tensor::ValueType::Kind::kSequence && !value.is_sequence()) {
+      base::invalid("input.type", "input '{}' must be a sequence of tensors", slot.name);
+    }
+    return;
+  }
+  if (!value.is_tensor() || !value.tensor().defined()) {
+    base::invalid("input.type", "input '{}' must be a tensor", slot.name);
+  }
+  const Tensor& tensor = value.tensor();
+  if (type.element != ElementType::kUndefined && tensor.element_type() != type.element) {
+    base::invalid("input.type", "input '{}' must have element type {}, but has {}", slot.name,
+                  element_type_name(type.element), element_type_name(tensor.element_type()));
+  }
+  if (!type.ranked) return;
+  if (tensor.rank() != static_cast<int>(type.dims.size())) {
+    base::invalid("input.rank", "input '{}' must have rank {}, but has rank {}: {} is needed, {} was given", slot.name,
+                  type.dims.size(), tensor.rank(), type.to_string(), tensor.type_string());
+  }
+  for (int i = 0; i < tensor.rank(); ++i) {
+    const tensor::Dim& dim = type.dims[static_cast<std::size_t>(i)];
+    if (dim.known() && dim.size != tensor.shape()[i]) {
+      base::invalid("input.shape",
+                    "input '{}' must have size {} in dimension {}, but has {}: {} is needed, {} was given", slot.name,
+                    dim.size, i, tensor.shape()[i], type.to_string(), tensor.type_string());
+    }
+  }
+}
+
+std::string input_names(const program::Program& program) {
+  std::string names;
+  for (const program::SlotIndex slot : program.main.inputs) {
+    names += fmt::format("{}'{}'", names.empty() ? "" : ", ", program.main.slots[slot].name);
+  }
+  return names;
+}
+
+// The block's inputs in order, from named values and defaults.
+std::vector<Value> arrange_inputs(const program::Program& program, const NamedValues& inputs) {
+  const program::Block& main = program.main;
+  std::vector<Value> arranged(main.inputs.size());
+  std::vector<char> given(main.inputs.size(), 0);
+  for (const auto& [name, value] : inputs) {
+    const auto at =
+        std::ranges::find_if(main.inputs, [&](program::SlotIndex slot) { return main.slots[slot].name == name; });
+    if (at == main.inputs.end()) {
+      base::invalid("input.unknown", "the model has no input '{}'; its inputs are {}", name, input_names(program));
+    }
+    const auto position = static_cast<std::size_t>(at - main.inputs.begin());
+    if (given[position] != 0) base::invalid("input.duplicate", "input '{}' is given twice", name);
+    check_input(main.slots[*at], value);
+    arranged[position] = value;
+    given[position] = 1;
+  }
+  for (std::size_t i = 0; i < arranged.size(); ++i) {
+    if (given[i] != 0) continue;
+    const auto fallback = std::ranges::find(program.input_defaults, main.inputs[i], &program::ConstantBinding::slot);
+    if (fallback == program.input_defaults.end()) {
+      base::invalid("input.missing", "input '{}' is missing; the model's inputs are {}",
+                    main.slots[main.inputs[i]].name, input_names(program));
+    }
+    arranged[i] = program.constants[fallback->constant];
+  }
+  return arranged;
+}
+
+}  // namespace
+
+struct Session::State {
+  State(const Program& handle, int thread_count)
+      : loaded(handle.loaded()),
+        threads(thread_count),
+        frame(loaded->ready({.threads = thread_count}), loaded->program().constants) {
+    if (threads > 1) master.emplace();
+  }
+
+  NamedValues run(const NamedValues& inputs, profile::Recorder* recorder) {
+    const program::Program& program = loaded->program();
+    const std::vector<Value> arranged = arrange_inputs(program, inputs);
+    std::vector<Value> results;
+    const auto job = [&] { results = frame.run(arranged, {pool, threads, recorder}); };
+    if (master)
+      master->run(job);
+    else
+      job();
+    NamedValues outputs;
+    for (std::size_t i = 0; i < results.size(); ++i) {
+      outputs.emplace_back(program.output_names[i], std::move(results[i]));
+    }
+    return outputs;
+  }
+
+  std::shared_ptr<vm::LoadedProgram> loaded;
+  int threads;
+  vm::PooledAllocator pool;
+  vm::Frame frame;
+  std::optional<vm::Master> master;
+};
+
+Session::Session(const Program& program, const SessionOptions& options)
+    : state_(std::make_unique<State>(program, wanted_threads(options.threads))) {}
+Session::~Session() = default;
+Session::Session(Session&&) noexcept = default;
+Session& Session::operator=(Session&&) noexcept = default;
+
+int Session::threads() const {
+  return state_->threads;
+}
+
+NamedValues Session::run(const NamedValues& inputs) {
+  return state_->run(inputs, nullptr);
+}
+
+Profile Session::profile(const NamedValues& inputs, int runs) {
+  if (runs < 1) base::invalid("input.runs", "the number of runs must be at least 1, but is {}", runs);
+  state_->run(inputs, nullptr);
+  profile::Recorder recorder;
+  std::vector<std::int64_t> start_ns, end_ns;
+  for (int i = 0; i < runs; ++i) {
+    recorder.begin_run();
+    start_ns.push_back(base::now_ns());
+    state_->run(inputs, &recorder);
+    end_ns.push_back(base::now_ns());
+  }
+  return Profile(profile::summarize(recorder, start_ns, end_ns));
+}
+
+// Free sessions are a stack under a mutex; a caller that finds none waits for the condition variable, which every
+// return of a session signals once.
+struct SessionPool::State {
+  std::vector<std::unique_ptr<Session>> free;
+  std::mutex mutex;
+  std::condition_variable returned;
+
+  template <typename Use>
+  auto with_session(Use use) {
+    std::unique_lock lock(mutex);
+    returned.wait(lock, [this] { return !free.empty(); });
+    struct Lease {
+      State& pool;
+      std::unique_ptr<Session> session;
+      ~Lease() {
+        {
+          const std::lock_guard guard(pool.mutex);
+          pool.free.push_back(std::move(session));
+        }
+        pool.returned.notify_one();
+      }
+    } lease{*this, std::move(free.back())};
+    free.pop_back();
+    lock.unlock();
+    return use(*lease.session);
+  }
+};
+
+SessionPool::SessionPool(const Program& program, int count, const SessionOptions& options)
+    : state_(std::make_unique<State>()) {
+  if (count < 1) base::invalid("option.sessions", "the number of sessions must be at least 1, but is {}", count);
+  for (int i = 0; i < count; ++i) state_->free.push_back(std::make_unique<Session>(program, options));
+}
+SessionPool::~SessionPool() = default;
+
+NamedValues SessionPool::run(const NamedValues& inputs) {
+  return state_->with_session([&](Session& session) { return session.run(inputs); });
+}
+
+Profile SessionPool::profile(const NamedValues& inputs, int runs) {
+  return state_->with_session([&](Session& session) { return session.profile(inputs, runs); });
+}
+
+}  // namespace lanner
