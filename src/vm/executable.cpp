@@ -1,6 +1,6 @@
 #include "vm/executable.h"
 
-#include <map>
+#include <algorithm>
 
 #include "base/fail.h"
 #include "kernels/registry.h"

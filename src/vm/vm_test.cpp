@@ -1,0 +1,323 @@
+// Sessions on text programs, without the compiler: control flow, memory, errors, threads.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <map>
+#include <thread>
+
+#include "lanner/error.h"
+#include "lanner/session.h"
+#include "program/text.h"
+#include "vm/memory_plan.h"
+#include "vm/pool.h"
+
+namespace lanner {
+namespace {
+
+using ::testing::ElementsAre;
+
+template <typename Body>
+std::string reason_of(Body&& body) {
+  try {
+    body();
+  } catch (const Error& error) {
+    return error.reason();
+  }
+  return "";
+}
+
+template <typename T>
+std::vector<T> elements(const NamedValues& values, std::string_view name) {
+  for (const auto& [key, value] : values) {
+    if (key != name) continue;
+    const auto span = value.tensor().values<T>();
+    return {span.begin(), span.end()};
+  }
+  ADD_FAILURE() << "no output " << name;
+  return {};
+}
+
+Tensor floats(std::initializer_list<float> values) {
+  return Tensor::of<float>({static_cast<std::int64_t>(values.size())}, values);
+}
+
+// y = (x + x) * x, z = Reshape(y); w a default.
+constexpr std::string_view kArithmetic = R"(program 1
+constant 0 int64[2]{2, -1}
+constant 1 float32[4]{10, 20, 30, 40}
+default 1 1
+output "y"
+output "z"
+output "sum"
+main {
+  slot 0 "x" float32[4]
+  slot 1 "w" float32[4]
+  slot 2 "shape" int64[2]
+  slot 3 "double" float32[4]
+  slot 4 "y" float32[4]
+  slot 5 "z" float32[2,2]
+  slot 6 "sum" float32[4]
+  inputs(0, 1)
+  const 2 0
+  3 = Add(0, 0)
+  4 = Mul(3, 0) after(0)
+  5 = Reshape(4, 2) after(1)
+  6 = Add(3, 1) after(0)
+  outputs(4, 5, 6)
+}
+)";
+
+TEST(Session, RunsNamedInputsInAnyOrderAndFillsDefaults) {
+  Session session(Program::from_text(kArithmetic), {.threads = 1});
+  const NamedValues first = session.run({{"x", floats({1, 2, 3, 4})}});
+  EXPECT_THAT(elements<float>(first, "y"), ElementsAre(2, 8, 18, 32));
+  EXPECT_THAT(elements<float>(first, "sum"), ElementsAre(12, 24, 36, 48));
+  const NamedValues second = session.run({{"w", floats({0, 0, 0, 1})}, {"x", floats({1, 1, 1, 1})}});
+  EXPECT_THAT(elements<float>(second, "sum"), ElementsAre(2, 2, 2, 3));
+  EXPECT_THAT(elements<float>(first, "z"), ElementsAre(2, 8, 18, 32)) << "outputs outlive later requests";
+  EXPECT_EQ(second[1].second.tensor().shape(), Shape({2, 2}));
+}
+
+TEST(Session, OutputsOutliveTheirSession) {
+  NamedValues outputs;
+  {
+    Session session(Program::from_text(kArithmetic), {.threads = 2});
+    outputs = session.run({{"x", floats({1, 2, 3, 4})}});
+  }
+  EXPECT_THAT(elements<float>(outputs, "y"), ElementsAre(2, 8, 18, 32));
+}
+
+TEST(Session, RefusesWrongInputsAndStaysUsable) {
+  Session session(Program::from_text(kArithmetic), {.threads = 1});
+  const Tensor good = floats({1, 2, 3, 4});
+  EXPECT_EQ(reason_of([&] { session.run({{"q", good}}); }), "input.unknown");
+  EXPECT_EQ(reason_of([&] { session.run({}); }), "input.missing");
+  EXPECT_EQ(reason_of([&] { session.run({{"x", good}, {"x", good}}); }), "input.duplicate");
+  EXPECT_EQ(reason_of([&] { session.run({{"x", Tensor::of<std::int32_t>({4}, {1, 2, 3, 4})}}); }), "input.type");
+  EXPECT_EQ(reason_of([&] { session.run({{"x", Tensor::of<float>({2, 2}, {1, 2, 3, 4})}}); }), "input.rank");
+  EXPECT_EQ(reason_of([&] { session.run({{"x", floats({1, 2})}}); }), "input.shape");
+  EXPECT_EQ(reason_of([&] { session.run({{"x", Value()}}); }), "input.type");
+  EXPECT_EQ(reason_of([&] { session.run({{"x", Sequence{good}}}); }), "input.type");
+  EXPECT_THAT(elements<float>(session.run({{"x", good}}), "y"), ElementsAre(2, 8, 18, 32));
+}
+
+TEST(Session, RefusesNonsenseOptions) {
+  const Program program = Program::from_text(kArithmetic);
+  EXPECT_EQ(reason_of([&] { Session(program, {.threads = -1}); }), "option.threads");
+  EXPECT_EQ(reason_of([&] { SessionPool(program, 0); }), "option.sessions");
+  Session session(program, {.threads = 1});
+  EXPECT_EQ(reason_of([&] { session.profile({{"x", floats({1, 2, 3, 4})}}, 0); }), "input.runs");
+}
+
+// out = c ? x : -x, and the untaken branch would divide integers by zero.
+constexpr std::string_view kBranch = R"(program 1
+constant 0 int64[]{0}
+output "out"
+main {
+  slot 0 "c" bool
+  slot 1 "x" int64[?]
+  slot 2 "out" int64[?]
+  inputs(0, 1)
+  2 = If(0, 1) name "choice" captures 1 block then_branch {
+    slot 0 "x" int64[?]
+    inputs(0)
+    outputs(0)
+  } block else_branch {
+    slot 0 "x" int64[?]
+    slot 1 "zero" int64[]
+    slot 2 "quotient" int64[?]
+    inputs(0)
+    const 1 0
+    2 = Div(0, 1) name "quotient"
+    outputs(2)
+  }
+  outputs(2)
+}
+)";
+
+TEST(Session, RunsTheBranchThatTheConditionChooses) {
+  Session session(Program::from_text(kBranch), {.threads = 1});
+  const Tensor x = Tensor::of<std::int64_t>({2}, {5, 6});
+  const NamedValues outputs = session.run({{"c", Tensor::scalar(true)}, {"x", x}});
+  EXPECT_THAT(elements<std::int64_t>(outputs, "out"), ElementsAre(5, 6));
+  EXPECT_NE(outputs[0].second.tensor().raw_data(), x.raw_data()) << "an output is never the caller's input";
+}
+
+TEST(Session, AFailingInstructionNamesItsPlaceAndLeavesTheSessionUsable) {
+  Session session(Program::from_text(kBranch), {.threads = 2});
+  const Tensor x = Tensor::of<std::int64_t>({2}, {5, 6});
+  try {
+    session.run({{"c", Tensor::scalar(false)}, {"x", x}});
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.context(), ElementsAre("in Div 'quotient'", "in If 'choice'"));
+  }
+  EXPECT_EQ(reason_of([&] { session.run({{"c", x}, {"x", x}}); }), "input.type");
+  EXPECT_THAT(elements<std::int64_t>(session.run({{"c", Tensor::scalar(true)}, {"x", x}}), "out"), ElementsAre(5, 6));
+}
+
+// Powers of x: p starts as 1, each iteration p *= x and is scanned; stops at `trips`.
+constexpr std::string_view kLoop = R"(program 1
+constant 0 float32[2]{1, 1}
+constant 1 bool[]{1}
+output "last"
+output "all"
+main {
+  slot 0 "trips" int64
+  slot 1 "x" float32[2]
+  slot 2 "one" float32[2]
+  slot 3 "last" float32[2]
+  slot 4 "all" float32[?,2]
+  inputs(0, 1)
+  const 2 0
+  3, 4 = Loop(0, _, 2, 1) captures 1 block body {
+    slot 0 "i" int64[]
+    slot 1 "go" bool[]
+    slot 2 "p" float32[2]
+    slot 3 "x" float32[2]
+    slot 4 "next" float32[2]
+    slot 5 "more" bool[]
+    slot 6 "half" float32[2]
+    inputs(0, 1, 2, 3)
+    const 5 1
+    4 = Mul(2, 3)
+    6 = Identity(4) after(0)
+    outputs(5, 4, 6)
+  }
+  outputs(3, 4)
+}
+)";
+
+TEST(Session, LoopsCarryValuesAndStackScans) {
+  Session session(Program::from_text(kLoop), {.threads = 1});
+  const NamedValues outputs = session.run({{"trips", Tensor::scalar<std::int64_t>(3)}, {"x", floats({2, -1})}});
+  EXPECT_THAT(elements<float>(outputs, "last"), ElementsAre(8, -1));
+  EXPECT_THAT(elements<float>(outputs, "all"), ElementsAre(2, -1, 4, 1, 8, -1));
+}
+
+TEST(Session, ALoopOfNoIterationsPassesItsInitialValuesOn) {
+  Session session(Program::from_text(kLoop), {.threads = 1});
+  const NamedValues outputs = session.run({{"trips", Tensor::scalar<std::int64_t>(0)}, {"x", floats({2, -1})}});
+  EXPECT_THAT(elements<float>(outputs, "last"), ElementsAre(1, 1));
+  EXPECT_EQ(outputs[1].second.tensor().shape(), Shape({0, 2}));
+}
+
+TEST(Session, ManySessionsOfOneProgramAgreeFromManyThreads) {
+  const Program program = Program::from_text(kLoop);
+  SessionPool pool(program, 3, {.threads = 2});
+  std::vector<std::thread> callers;
+  std::vector<std::string> wrong(8);
+  for (std::size_t caller = 0; caller < wrong.size(); ++caller) {
+    callers.emplace_back([&, caller] {
+      for (int i = 0; i < 50; ++i) {
+        const float x = static_cast<float>(caller) - 3;
+        const NamedValues outputs = pool.run({{"trips", Tensor::scalar<std::int64_t>(i % 4)}, {"x", floats({x, 2})}});
+        const float got = outputs[0].second.tensor().data<float>()[0];
+        if (got != std::pow(x, static_cast<float>(i % 4))) wrong[caller] = std::to_string(got);
+      }
+    });
+  }
+  for (std::thread& caller : callers) caller.join();
+  EXPECT_THAT(wrong, ::testing::Each(""));
+}
+
+TEST(Session, ProfileCountsEveryInvocation) {
+  Session session(Program::from_text(kLoop), {.threads = 1});
+  const Profile profile = session.profile({{"trips", Tensor::scalar<std::int64_t>(5)}, {"x", floats({1, 1})}}, 4);
+  EXPECT_EQ(profile.run_count(), 4);
+  std::map<std::string, std::int64_t> counts;
+  for (const ProfileRow& row : profile.rows()) {
+    counts[row.op] = row.count;
+    EXPECT_LE(row.min_us, row.mean_us);
+    EXPECT_LE(row.mean_us, row.max_us);
+  }
+  EXPECT_EQ(counts["Mul"], 20);
+  EXPECT_EQ(counts["Identity"], 20);
+  EXPECT_EQ(counts["Loop"], 4);
+}
+
+program::Block chain(int length) {
+  std::string text = "program 1\noutput \"y\"\nmain {\n  slot 0 \"x\" float32[1000]\n";
+  for (int i = 1; i <= length; ++i) text += "  slot " + std::to_string(i) + " \"v\" float32[1000]\n";
+  text += "  inputs(0)\n";
+  for (int i = 1; i <= length; ++i) {
+    text += "  " + std::to_string(i) + " = Relu(" + std::to_string(i - 1) + ")";
+    text += i == 1 ? "\n" : " after(" + std::to_string(i - 2) + ")\n";
+  }
+  return program::parse(text + "  outputs(" + std::to_string(length) + ")\n}\n").main;
+}
+
+TEST(MemoryPlan, AChainNeedsTwoBuffers) {
+  EXPECT_EQ(vm::plan_memory(chain(20)).arena_bytes, 2u * 4032u);
+}
+
+TEST(MemoryPlan, OutputsAndWhatViewsThemAreNotInTheArena) {
+  const program::Block block = program::parse(kArithmetic).main;
+  const vm::MemoryPlan plan = vm::plan_memory(block);
+  EXPECT_EQ(plan.slots[4].offset, vm::kNotPlanned);
+  EXPECT_EQ(plan.slots[5].offset, vm::kNotPlanned);
+  EXPECT_NE(plan.slots[3].offset, vm::kNotPlanned);
+}
+
+TEST(MemoryPlan, AViewKeepsItsSourceAlive) {
+  const program::Block block = program::parse(R"(program 1
+constant 0 int64[1]{-1}
+output "y"
+main {
+  slot 0 "x" float32[4,4]
+  slot 1 "shape" int64[1]
+  slot 2 "a" float32[4,4]
+  slot 3 "view" float32[16]
+  slot 4 "b" float32[4,4]
+  slot 5 "y" float32[16]
+  slot 6 "c" float32[4,4]
+  inputs(0)
+  const 1 0
+  2 = Relu(0)
+  3 = Reshape(2, 1) after(0)
+  4 = Relu(0)
+  6 = Relu(4) after(2)
+  5 = Relu(3) after(1)
+  outputs(5)
+}
+)")
+                                   .main;
+  const vm::MemoryPlan plan = vm::plan_memory(block);
+  EXPECT_NE(plan.slots[2].offset, plan.slots[4].offset);
+  EXPECT_NE(plan.slots[2].offset, plan.slots[6].offset);
+  EXPECT_NE(plan.slots[4].offset, plan.slots[6].offset);
+}
+
+TEST(PooledAllocator, ReusesBlocksAndStaysFlatWhenSizesAlternate) {
+  vm::PooledAllocator pool;
+  std::size_t cached = 0;
+  for (int i = 0; i < 1000; ++i) {
+    const std::size_t size = 1000u * static_cast<unsigned>(1 + i % 4);
+    std::shared_ptr<void> a = pool.allocate(size);
+    std::shared_ptr<void> b = pool.allocate(size * 3);
+    a.reset();
+    b.reset();
+    if (i == 10) cached = pool.cached_bytes();
+  }
+  EXPECT_EQ(pool.used_bytes(), 0u);
+  EXPECT_EQ(pool.cached_bytes(), cached);
+}
+
+TEST(PooledAllocator, ABlockMayOutliveIt) {
+  std::shared_ptr<void> block;
+  {
+    vm::PooledAllocator pool;
+    block = pool.allocate(100);
+  }
+  static_cast<char*>(block.get())[99] = 1;
+}
+
+TEST(PooledAllocator, RefusesTheImpossible) {
+  vm::PooledAllocator pool;
+  EXPECT_EQ(reason_of([&] { pool.allocate(std::size_t{1} << 62); }), "memory.exhausted");
+  EXPECT_EQ(reason_of([&] { pool.allocate(~std::size_t{0}); }), "memory.exhausted");
+}
+
+}  // namespace
+}  // namespace lanner
