@@ -36,17 +36,20 @@ BUILDERS = {
 }
 SEEDS = {"ssdlite320": 1_000, "ssd300": 2_000, "fasterrcnn": 3_000}  # parameter k of a model is generated from seed + k
 OPSET = 17
-CALIBRATION_PICTURES = {"ssdlite320": 12, "ssd300": 8, "fasterrcnn": 3}
+CALIBRATION_PICTURES = {"ssdlite320": 24, "ssd300": 8, "fasterrcnn": 4}
 CALIBRATION_SEED = 100
 
 # Score calibration: the spread of the logits of the background and of the other classes, the spread of the classes' biases,
-# and the number of pairs above the threshold that the background's bias is set to give.
-Scores = collections.namedtuple("Scores", "background classes bias candidates")
+# the bias of class 1 (by far the most frequent, as people are in COCO: more candidates than one class may keep), and the
+# median number of pairs above the threshold that the background's bias is set to give.
+Scores = collections.namedtuple("Scores", "background classes bias frequent candidates")
 SCORES = {
-    "ssdlite320": Scores(3.5, 2.5, 1.0, 2200),
-    "ssd300": Scores(3.0, 2.5, 1.0, 2200),
-    "fasterrcnn": Scores(2.5, 2.5, 1.0, 2000),
+    "ssdlite320": Scores(2.5, 2.8, 1.0, 5.0, 2200),
+    "ssd300": Scores(3.0, 2.5, 1.0, 5.0, 2200),
+    "fasterrcnn": Scores(2.5, 2.5, 1.0, 3.0, 2000),
 }
+LEVEL_SHIFT = -0.25  # of the SSDs' background logits from one feature map to the next coarser one, in spreads
+LEVEL_FACTORS = (0.6, 0.8, 1.0, 1.2)  # of the feature pyramid's maps, finest first: without it all proposals are tiny
 BOX_SPREAD = 1.2  # of box deltas, in the box coder's units
 OBJECTNESS_SPREAD, OBJECTNESS_BIAS = 2.5, -3.0
 PROPOSAL_SPREAD = 0.25
@@ -106,33 +109,35 @@ def run_normalising(module, *arguments):
     return outputs
 
 
-def score_scales(model_scores, seed):
-    """Per class (background first): factor for unit logits and bias."""
-    factor = torch.full((rebuild.CLASS_COUNT,), model_scores.classes)
-    bias = torch.from_numpy(rebuild.unit(seed, (rebuild.CLASS_COUNT,))) * 3**0.5 * model_scores.bias
-    factor[0], bias[0] = model_scores.background, 0
-    return factor, bias
+def turn_from_blank(layer, outputs):
+    """Turns the signs of a class layer, given its outputs for a blank picture, so that it takes that for background."""
+    mean = outputs.transpose(0, 1).flatten(1).mean(1)
+    wanted = torch.full((len(mean),), -1.0)
+    wanted[:: rebuild.CLASS_COUNT] = 1
+    rescale(layer, torch.where(mean * wanted < 0, -1.0, 1.0), torch.zeros(len(mean)))
 
 
-def calibrate_scores(layers, logits, picture_count, threshold, model_scores, seed):
-    """Scales the class layers, whose unit logits [box, class] are given, to have the wanted number of candidates."""
-    factor, bias = score_scales(model_scores, seed)
+def calibrate_scores(layers, logits, picture_count, threshold, spreads, seed):
+    """Scales the class layers, given their unit logits [picture and box, class], so that half of the pictures have at least
+    the wanted number of candidates."""
+    factor = torch.full((rebuild.CLASS_COUNT,), spreads.classes)
+    factor[0] = spreads.background
+    bias = torch.from_numpy(rebuild.unit(seed, (rebuild.CLASS_COUNT,))) * 3**0.5 * spreads.bias
+    bias[0], bias[1] = 0, spreads.frequent
     logits = logits * factor + bias
     low, high = 0.0, 40.0
-    for _ in range(40):
+    for _ in range(30):
         background = (low + high) / 2
-        bias[0] = background
-        shifted = logits.clone()
-        shifted[:, 0] += background
-        scores = shifted.softmax(1)[:, 1:]
-        if (scores > threshold).sum() / picture_count > model_scores.candidates:
+        scores = torch.cat([logits[:, :1] + background, logits[:, 1:]], 1).softmax(1)[:, 1:]
+        if (scores > threshold).reshape(picture_count, -1).sum(1).median() > spreads.candidates:
             low = background
         else:
             high = background
-    quantiles = torch.quantile(scores[scores > threshold][:1_000_000], torch.tensor([0.5, 0.9, 0.99, 1.0]))
-    print(f"  background bias {background:.2f}, candidates' scores: median, 90 %, 99 %, maximum {quantiles.tolist()}")
+    bias[0] = background
+    quantiles = np.quantile(scores[scores > threshold].numpy(), [0.5, 0.9, 0.99, 1.0])
+    print(f"  background bias {background:.2f}, candidates' scores: median, 90 %, 99 %, maximum {quantiles}")
     for layer in layers:
-        repeats = layer.out_channels // rebuild.CLASS_COUNT if isinstance(layer, nn.Conv2d) else 1
+        repeats = len(layer.bias) // rebuild.CLASS_COUNT
         rescale(layer, factor.repeat(repeats), bias.repeat(repeats))
 
 
@@ -140,15 +145,22 @@ def last_layer(module):
     return module[-1] if isinstance(module, nn.Sequential) else module
 
 
-def calibrate_ssd(model, images, model_scores, seed):
+def calibrate_ssd(model, images, blank, spreads, seed):
     batch, _ = model.transform(images)
     features = list(run_normalising(model.backbone, batch.tensors).values())
-    outputs = run_normalising(model.head, features)
+    run_normalising(model.head, features)
     for layer in map(last_layer, model.head.regression_head.module_list):
         rescale(layer, torch.full((layer.out_channels,), BOX_SPREAD), torch.zeros(layer.out_channels))
-    layers = [last_layer(module) for module in model.head.classification_head.module_list]
-    logits = outputs["cls_logits"].flatten(0, 1)
-    calibrate_scores(layers, logits, len(images), model.score_thresh, model_scores, seed)
+    blank_batch, _ = model.transform([blank])
+    blank_features = model.backbone(blank_batch.tensors).values()
+    modules = model.head.classification_head.module_list
+    for level, (module, x) in enumerate(zip(modules, blank_features, strict=True)):
+        layer = last_layer(module)
+        turn_from_blank(layer, module(x))
+        layer.bias.data[:: rebuild.CLASS_COUNT] += LEVEL_SHIFT * level
+    logits = model.head(features)["cls_logits"].flatten(0, 1)
+    layers = [last_layer(module) for module in modules]
+    calibrate_scores(layers, logits, len(images), model.score_thresh, spreads, seed)
 
 
 def normalise_jointly(layer, outputs, spread, shift):
@@ -158,23 +170,32 @@ def normalise_jointly(layer, outputs, spread, shift):
     rescale(layer, factor, shift - flat.mean(1) * factor)
 
 
-def calibrate_faster_rcnn(model, images, model_scores, seed):
+def region_features(model, images):
+    """What the box predictor sees of each proposal, before the two hidden layers."""
     batch, _ = model.transform(images)
-    features = run_normalising(model.backbone, batch.tensors)
-    maps, head, heads = list(features.values()), model.rpn.head, model.roi_heads
+    features = model.backbone(batch.tensors)
+    proposals, _ = model.rpn(batch, features)
+    return model.roi_heads.box_roi_pool(features, proposals, batch.image_sizes)
+
+
+def calibrate_faster_rcnn(model, images, blank, spreads, seed):
+    batch, _ = model.transform(images)
+    run_normalising(model.backbone, batch.tensors)
+    for (conv,), factor in zip(model.backbone.fpn.layer_blocks, LEVEL_FACTORS, strict=True):
+        rescale(conv, torch.full((conv.out_channels,), factor), torch.zeros(conv.out_channels))
+    maps, head, heads = list(model.backbone(batch.tensors).values()), model.rpn.head, model.roi_heads
     conv = head.conv[0][0]
     normalise_jointly(conv, [conv(x) for x in maps], 1.0, 0.0)
     hidden = [head.conv(x) for x in maps]
     normalise_jointly(head.cls_logits, [head.cls_logits(x) for x in hidden], OBJECTNESS_SPREAD, OBJECTNESS_BIAS)
     normalise_jointly(head.bbox_pred, [head.bbox_pred(x) for x in hidden], PROPOSAL_SPREAD, 0.0)
-    proposals, _ = model.rpn(batch, features)
-    print(f"  proposals {[len(boxes) for boxes in proposals]}")
-    regions = heads.box_roi_pool(features, proposals, batch.image_sizes)
-    representation = run_normalising(heads.box_head, regions)
-    logits, _ = run_normalising(heads.box_predictor, representation)
-    layer = heads.box_predictor.bbox_pred
-    rescale(layer, torch.full((layer.out_features,), BOX_SPREAD), torch.zeros(layer.out_features))
-    calibrate_scores([heads.box_predictor.cls_score], logits, len(images), heads.score_thresh, model_scores, seed)
+    representation = run_normalising(heads.box_head, region_features(model, images))
+    run_normalising(heads.box_predictor, representation)
+    predictor = heads.box_predictor
+    rescale(predictor.bbox_pred, torch.full((len(predictor.bbox_pred.bias),), BOX_SPREAD), torch.tensor(0.0))
+    turn_from_blank(predictor.cls_score, predictor.cls_score(heads.box_head(region_features(model, [blank]))))
+    logits = predictor.cls_score(representation)
+    calibrate_scores([predictor.cls_score], logits, len(images), heads.score_thresh, spreads, seed)
     freeze_batch_norms(model)
 
 
@@ -263,7 +284,7 @@ def main():
         images = [torch.from_numpy(image) for image in images]
         calibrate = calibrate_faster_rcnn if name == "fasterrcnn" else calibrate_ssd
         with torch.no_grad():
-            calibrate(model, images, SCORES[name], SEEDS[name] - 1)
+            calibrate(model, images, torch.from_numpy(pictures.blank(name)), SCORES[name], SEEDS[name] - 1)
             proto = export(model, name, images[0])
         compact(proto, seeds)
         path = MODELS / f"{name}.onnx.gz"

@@ -23,9 +23,9 @@ def picture(seed, height, width):
     x = (2 * np.arange(width)[None, :] + 1) * UNITS // (2 * width)
     top, side, corner = draw(0, 256, 3), draw(-128, 129, 3), draw(40, 216, 3)
     canvas = ((UNITS - y) * top[:, None, None] + y * corner[:, None, None] + x * side[:, None, None]) // UNITS
-    for _ in range(draw(10, 24)):
+    for _ in range(draw(20, 36)):
         center_x, center_y = draw(0, UNITS, 2)
-        half_width, half_height = draw(25, 260, 2)
+        half_width, half_height = draw(20, 180, 2)
         period, slope = draw(20, 120), draw(-2, 3)
         across, down = x - center_x, y - center_y
         if draw(0, 2):
