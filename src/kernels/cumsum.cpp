@@ -1,0 +1,84 @@
+// CumSum: running sums along an axis. Integers wrap.
+#include <algorithm>
+#include <type_traits>
+
+#include "base/parallel.h"
+#include "kernels/index_list.h"
+#include "kernels/kernel.h"
+#include "kernels/strided.h"
+#include "tensor/dispatch.h"
+
+namespace lanner::kernels {
+
+namespace {
+
+template <typename T>
+T plus(T a, T b) {
+  if constexpr (std::is_floating_point_v<T>)
+    return a + b;
+  else
+    return static_cast<T>(static_cast<std::uint64_t>(a) + static_cast<std::uint64_t>(b));
+}
+
+// Sums columns [begin, end) of a [dim, inner] matrix.
+template <typename T>
+void sum_columns(const T* in, std::int64_t dim, std::int64_t inner, std::int64_t begin, std::int64_t end,
+                 bool exclusive, bool reverse, T* out) {
+  const std::int64_t step = reverse ? -inner : inner;
+  const T* source = in + (reverse ? (dim - 1) * inner : 0);
+  T* target = out + (reverse ? (dim - 1) * inner : 0);
+  if (end - begin == 1) {
+    T sum{};
+    for (std::int64_t i = 0; i < dim; ++i) {
+      const T next = plus(sum, source[i * step + begin]);
+      target[i * step + begin] = exclusive ? sum : next;
+      sum = next;
+    }
+    return;
+  }
+  for (std::int64_t j = begin; j < end; ++j) target[j] = exclusive ? T{} : source[j];
+  for (std::int64_t i = 1; i < dim; ++i) {
+    const T* last = target + (i - 1) * step;
+    const T* added = source + (exclusive ? i - 1 : i) * step;
+    T* next = target + i * step;
+    for (std::int64_t j = begin; j < end; ++j) next[j] = plus(last[j], added[j]);
+  }
+}
+
+}  // namespace
+
+std::unique_ptr<Kernel> make_CumSum(const KernelInfo& info) {
+  const bool exclusive = info.attributes.get_int("exclusive", 0) != 0;
+  const bool reverse = info.attributes.get_int("reverse", 0) != 0;
+  return make_kernel([exclusive, reverse](KernelContext& context) {
+    const Tensor& data = context.input(0);
+    const Shape shape = data.shape();
+    const int axis = normalize_axis(read_index(context.input(1), "axis"), shape.rank());
+    using Types = tensor::TypeList<float, double, std::int32_t, std::int64_t, std::uint32_t, std::uint64_t>;
+    tensor::dispatch(Types{}, data.element_type(), "CumSum", [&]<typename T>() {
+      Tensor& out = context.allocate_output(0, data.element_type(), shape);
+      if (out.element_count() == 0) return;
+      const std::int64_t dim = shape[axis];
+      const std::int64_t outer = shape.element_count(0, axis);
+      const std::int64_t inner = shape.element_count(axis + 1, shape.rank());
+      const T* from = data.data<T>();
+      T* to = out.data<T>();
+      if (outer == 1) {
+        base::parallel_for(context.threads(), inner, std::max<std::int64_t>(16, kMoveGrain / dim),
+                           [=](std::int64_t begin, std::int64_t end) {
+                             sum_columns(from, dim, inner, begin, end, exclusive, reverse, to);
+                           });
+        return;
+      }
+      base::parallel_for(context.threads(), outer, std::max<std::int64_t>(1, kMoveGrain / (dim * inner)),
+                         [=](std::int64_t begin, std::int64_t end) {
+                           for (std::int64_t i = begin; i < end; ++i) {
+                             const std::int64_t offset = i * dim * inner;
+                             sum_columns(from + offset, dim, inner, 0, inner, exclusive, reverse, to + offset);
+                           }
+                         });
+    });
+  });
+}
+
+}  // namespace lanner::kernels
