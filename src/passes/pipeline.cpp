@@ -1,0 +1,58 @@
+#include "passes/pipeline.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "passes/rules.h"
+
+namespace lanner::passes {
+
+namespace {
+
+// Folding makes shapes known and known shapes make more foldable, so this pass and shape inference alternate.
+constexpr const Rule* kSimplify[] = {
+    &kFoldConstants,     &kFoldShapes,        &kInlineIf,
+    &kRemoveNoOps,       &kCombineTransposes, &kCombineReshapes,
+    &kSkipConcat,        &kFixShapeInputs,    &kEliminateCommonSubexpressions,
+    &kEliminateDeadCode,
+};
+
+// Arithmetic goes into weights before anything is fused with a convolution.
+constexpr const Rule* kFoldIntoConvolutions[] = {&kFusePadConv, &kFoldBatchNorm, &kFuseConvBias, &kFoldScaleShift};
+
+constexpr const Rule* kFuse[] = {&kFuseConvResidual, &kFuseConvActivation, &kEliminateDeadCode};
+
+constexpr Pass kPasses[] = {
+    {"simplify", kSimplify},
+    {"fold-into-convolutions", kFoldIntoConvolutions},
+    {"fuse", kFuse},
+};
+
+// Each round but the last knows more shapes than the one before; models need three or four.
+constexpr int kMaxRounds = 16;
+
+}  // namespace
+
+std::span<const Rule* const> rules() {
+  static const std::vector<const Rule*> all = [] {
+    std::vector<const Rule*> result;
+    for (const Pass& pass : kPasses) {
+      for (const Rule* rule : pass.rules) {
+        if (std::ranges::find(result, rule) == result.end()) result.push_back(rule);
+      }
+    }
+    return result;
+  }();
+  return all;
+}
+
+Report run_pipeline(Graph& graph, const PipelineOptions& options) {
+  Engine engine(graph, rules(), options);
+  for (int round = 0; round < kMaxRounds && engine.run(kPasses[0]); ++round) {
+    if (options.infer_shapes && !engine.report().stopped) options.infer_shapes(graph);
+  }
+  for (const Pass& pass : std::span(kPasses).subspan(1)) engine.run(pass);
+  return engine.report();
+}
+
+}  // namespace lanner::passes

@@ -1,0 +1,30 @@
+// All rewrite rules; each is defined in the file of its name. pipeline.cpp puts them in order.
+#pragma once
+
+#include "passes/rule.h"
+
+namespace lanner::passes {
+
+// Constants and shapes.
+extern const Rule kFoldConstants;
+extern const Rule kFoldShapes;
+extern const Rule kFixShapeInputs;
+extern const Rule kSkipConcat;
+extern const Rule kInlineIf;
+
+// Nodes that do nothing.
+extern const Rule kRemoveNoOps;
+extern const Rule kCombineReshapes;
+extern const Rule kCombineTransposes;
+extern const Rule kEliminateCommonSubexpressions;
+extern const Rule kEliminateDeadCode;
+
+// Into convolutions.
+extern const Rule kFoldBatchNorm;
+extern const Rule kFoldScaleShift;
+extern const Rule kFusePadConv;
+extern const Rule kFuseConvBias;
+extern const Rule kFuseConvResidual;
+extern const Rule kFuseConvActivation;
+
+}  // namespace lanner::passes
