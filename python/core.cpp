@@ -1,0 +1,271 @@
+// The extension module lanner._core: programs, session pools and profiles for Python. What Python users see is in
+// lanner/_model.py; this file converts values and releases the GIL around long calls.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/pair.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
+#include <nanobind/stl/vector.h>
+
+#include "base/fail.h"
+#include "lanner/lanner.h"
+
+namespace nb = nanobind;
+
+namespace lanner {
+namespace {
+
+using AnyArray = nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu>;
+
+ElementType element_type_of(nb::dlpack::dtype dtype) {
+  using Code = nb::dlpack::dtype_code;
+  const auto code = static_cast<Code>(dtype.code);
+  if (dtype.lanes != 1) return ElementType::kUndefined;
+  if (code == Code::Bool) return ElementType::kBool;
+  if (code == Code::Float) {
+    return dtype.bits == 32 ? ElementType::kFloat32
+           : dtype.bits == 64 ? ElementType::kFloat64
+           : dtype.bits == 16 ? ElementType::kFloat16
+                              : ElementType::kUndefined;
+  }
+  if (code == Code::Complex) return dtype.bits == 64 ? ElementType::kComplex64 : ElementType::kComplex128;
+  if (code != Code::Int && code != Code::UInt) return ElementType::kUndefined;
+  const bool is_signed = code == Code::Int;
+  switch (dtype.bits) {
+    case 8: return is_signed ? ElementType::kInt8 : ElementType::kUint8;
+    case 16: return is_signed ? ElementType::kInt16 : ElementType::kUint16;
+    case 32: return is_signed ? ElementType::kInt32 : ElementType::kUint32;
+    case 64: return is_signed ? ElementType::kInt64 : ElementType::kUint64;
+    default: return ElementType::kUndefined;
+  }
+}
+
+nb::dlpack::dtype dtype_of(ElementType type) {
+  using Code = nb::dlpack::dtype_code;
+  const auto make = [&](Code code) {
+    return nb::dlpack::dtype{static_cast<std::uint8_t>(code), static_cast<std::uint8_t>(element_bits(type)), 1};
+  };
+  switch (type) {
+    case ElementType::kBool: return make(Code::Bool);
+    case ElementType::kFloat16:
+    case ElementType::kFloat32:
+    case ElementType::kFloat64: return make(Code::Float);
+    case ElementType::kComplex64:
+    case ElementType::kComplex128: return make(Code::Complex);
+    case ElementType::kInt8:
+    case ElementType::kInt16:
+    case ElementType::kInt32:
+    case ElementType::kInt64: return make(Code::Int);
+    case ElementType::kUint8:
+    case ElementType::kUint16:
+    case ElementType::kUint32:
+    case ElementType::kUint64: return make(Code::UInt);
+    default:
+      base::fail(ErrorCode::kUnimplemented, "op.type", "Python has no arrays of element type {}",
+                 element_type_name(type));
+  }
+}
+
+Shape shape_of(nb::handle array) {
+  Shape shape;
+  for (nb::handle dim : array.attr("shape")) shape.push_back(nb::cast<std::int64_t>(dim));
+  return shape;
+}
+
+// An array of the input `name` as a tensor. Numbers are read in place and the array is kept alive; strings are copied.
+Tensor tensor_from(const std::string& name, nb::handle array) {
+  if (nb::cast<std::string>(array.attr("dtype").attr("kind")) == "O") {
+    Tensor tensor = Tensor::allocate(ElementType::kString, shape_of(array));
+    std::string* out = tensor.data<std::string>();
+    for (nb::handle item : array.attr("ravel")()) {
+      if (!nb::isinstance<nb::str>(item) && !nb::isinstance<nb::bytes>(item)) {
+        base::invalid("input.type", "input '{}' must hold numbers or strings, but holds Python objects", name);
+      }
+      *out++ = nb::isinstance<nb::str>(item) ? nb::cast<std::string>(item)
+                                             : std::string(nb::cast<nb::bytes>(item).c_str(), nb::len(item));
+    }
+    return tensor;
+  }
+  AnyArray view;
+  ElementType type = ElementType::kUndefined;
+  if (nb::try_cast(array, view)) type = element_type_of(view.dtype());
+  if (type == ElementType::kUndefined) {
+    base::invalid("input.type", "input '{}' has dtype {}, which no ONNX element type matches", name,
+                  nb::cast<std::string>(nb::str(array.attr("dtype"))));
+  }
+  Shape shape;
+  for (std::size_t i = 0; i < view.ndim(); ++i) shape.push_back(static_cast<std::int64_t>(view.shape(i)));
+  return Tensor::wrap(type, shape, const_cast<void*>(view.data()));
+}
+
+NamedValues values_from(const std::vector<std::pair<std::string, nb::object>>& inputs) {
+  NamedValues values;
+  for (const auto& [name, object] : inputs) {
+    Value value;
+    if (nb::isinstance<nb::list>(object)) {
+      Sequence sequence;
+      for (nb::handle item : object) sequence.push_back(tensor_from(name, item));
+      value = std::move(sequence);
+    } else if (!object.is_none()) {
+      value = tensor_from(name, object);
+    }
+    values.emplace_back(name, std::move(value));
+  }
+  return values;
+}
+
+nb::object array_from(Tensor tensor) {
+  if (tensor.element_type() == ElementType::kString) {
+    nb::list items;
+    for (const std::string& text : tensor.values<std::string>()) items.append(nb::str(text.data(), text.size()));
+    const auto numpy = nb::module_::import_("numpy");
+    nb::list shape;
+    for (const std::int64_t dim : tensor.shape()) shape.append(dim);
+    return numpy.attr("array")(items, nb::arg("dtype") = nb::str("O")).attr("reshape")(shape);
+  }
+  const nb::dlpack::dtype dtype = dtype_of(tensor.element_type());
+  std::vector<std::size_t> shape(tensor.shape().begin(), tensor.shape().end());
+  auto* held = new Tensor(std::move(tensor));
+  nb::capsule owner(held, [](void* pointer) noexcept { delete static_cast<Tensor*>(pointer); });
+  return nb::cast(nb::ndarray<nb::numpy>(held->raw_data(), shape.size(), shape.data(), owner, nullptr, dtype));
+}
+
+nb::object object_from(Value value) {
+  if (value.is_none()) return nb::none();
+  if (value.is_tensor()) return array_from(std::move(value.tensor()));
+  nb::list items;
+  for (Tensor& tensor : value.sequence()) items.append(array_from(std::move(tensor)));
+  return items;
+}
+
+using NamedObjects = std::vector<std::pair<std::string, nb::object>>;
+
+nb::dict run(SessionPool& pool, const NamedObjects& inputs) {
+  const NamedValues values = values_from(inputs);
+  NamedValues outputs;
+  {
+    nb::gil_scoped_release release;
+    outputs = pool.run(values);
+  }
+  nb::dict result;
+  for (auto& [name, value] : outputs) result[name.c_str()] = object_from(std::move(value));
+  return result;
+}
+
+using InfoTuple = std::tuple<std::string, std::string, bool, std::vector<std::int64_t>, std::vector<std::string>, bool>;
+
+std::vector<InfoTuple> info_tuples(const std::vector<ValueInfo>& infos) {
+  std::vector<InfoTuple> result;
+  for (const ValueInfo& info : infos) {
+    result.emplace_back(info.name, std::string(element_type_name(info.element_type)), info.has_rank, info.shape,
+                        info.symbols, info.optional);
+  }
+  return result;
+}
+
+using RowTuple = std::tuple<std::string, std::string, std::int64_t, double, double, double, double>;
+
+std::vector<RowTuple> row_tuples(const std::vector<ProfileRow>& rows) {
+  std::vector<RowTuple> result;
+  for (const ProfileRow& row : rows) {
+    result.emplace_back(row.op, row.backend, row.count, row.sum_us, row.mean_us, row.min_us, row.max_us);
+  }
+  return result;
+}
+
+CompileOptions options_from(const std::string& precision, std::vector<std::string> disable_rules,
+                            std::vector<std::string> deny) {
+  CompileOptions options;
+  options.precision = precision;
+  options.disable_rules = std::move(disable_rules);
+  options.deny = std::move(deny);
+  return options;
+}
+
+// Makes a Python Error with the attributes `code`, `reason`, `message` and `context`.
+nb::object make_error(nb::handle type, const Error& error) {
+  nb::object instance = type(error.what());
+  instance.attr("code") = static_cast<int>(error.code());
+  instance.attr("reason") = error.reason();
+  instance.attr("message") = error.message();
+  instance.attr("context") = error.context();
+  return instance;
+}
+
+}  // namespace
+}  // namespace lanner
+
+NB_MODULE(_core, m) {
+  using namespace lanner;
+  m.attr("__version__") = nb::str(version().data(), version().size());
+
+  static nb::handle error_type;
+  nb::object type = nb::steal(PyErr_NewExceptionWithDoc(
+      "lanner.Error",
+      "What Lanner raises: `code` (a gRPC status code), `reason` (a stable word such as 'op.rank'), `message`, `context`.",
+      PyExc_RuntimeError, nullptr));
+  m.attr("Error") = type;
+  error_type = type.release();
+  nb::register_exception_translator([](const std::exception_ptr& pointer, void*) {
+    try {
+      std::rethrow_exception(pointer);
+    } catch (const Error& error) {
+      PyErr_SetObject(error_type.ptr(), make_error(error_type, error).ptr());
+    }
+  });
+  m.def("make_error", [](const std::string& reason, const std::string& message) {
+    return make_error(error_type, Error(ErrorCode::kInvalidArgument, reason, message));
+  });
+
+  nb::class_<Program>(m, "Program")
+      .def("inputs", [](const Program& program) { return info_tuples(program.inputs()); })
+      .def("outputs", [](const Program& program) { return info_tuples(program.outputs()); })
+      .def("properties", &Program::properties)
+      .def("report", &Program::report)
+      .def("text", &Program::to_text)
+      .def("instruction_count", &Program::instruction_count)
+      .def(
+          "save", [](const Program& program, const std::string& path) { program.save(path); },
+          nb::call_guard<nb::gil_scoped_release>());
+
+  nb::class_<Profile>(m, "Profile")
+      .def("run_count", &Profile::run_count)
+      .def("run_ms", &Profile::run_ms)
+      .def("rows", [](const Profile& profile) { return row_tuples(profile.rows()); })
+      .def("child_rows", [](const Profile& profile) { return row_tuples(profile.child_rows()); })
+      .def("table", &Profile::table)
+      .def("write_json", [](const Profile& profile, const std::string& path) { profile.write_json(path); })
+      .def("write_trace", [](const Profile& profile, const std::string& path) { profile.write_trace(path); });
+
+  nb::class_<SessionPool>(m, "SessionPool")
+      .def(
+          "__init__",
+          [](SessionPool* self, const Program& program, int sessions, int threads) {
+            nb::gil_scoped_release release;
+            new (self) SessionPool(program, sessions, {.threads = threads});
+          },
+          nb::arg("program"), nb::arg("sessions"), nb::arg("threads"))
+      .def("run", &run)
+      .def("profile", [](SessionPool& pool, const NamedObjects& inputs, int runs) {
+        const NamedValues values = values_from(inputs);
+        nb::gil_scoped_release release;
+        return pool.profile(values, runs);
+      });
+
+  m.def(
+      "load", [](const std::string& path) { return Program::load(path); }, nb::call_guard<nb::gil_scoped_release>());
+  m.def(
+      "compile",
+      [](const std::string& path, const std::string& precision, std::vector<std::string> disable_rules,
+         std::vector<std::string> deny) {
+        return compile(std::filesystem::path(path), options_from(precision, std::move(disable_rules), std::move(deny)));
+      },
+      nb::call_guard<nb::gil_scoped_release>());
+  m.def("compile_bytes", [](nb::bytes model, const std::string& precision, std::vector<std::string> disable_rules,
+                            std::vector<std::string> deny) {
+    const std::span<const std::byte> bytes(reinterpret_cast<const std::byte*>(model.c_str()), model.size());
+    const CompileOptions options = options_from(precision, std::move(disable_rules), std::move(deny));
+    nb::gil_scoped_release release;
+    return compile_bytes(bytes, options);
+  });
+}

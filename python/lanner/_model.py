@@ -1,0 +1,204 @@
+"""The public classes and functions, over the compiled extension `lanner._core`."""
+
+from __future__ import annotations
+
+import collections.abc
+import json
+import os
+import typing
+
+import numpy as np
+
+from lanner import _core
+
+ModelSource = typing.Union[str, os.PathLike, bytes, "onnx.ModelProto"]  # noqa: F821
+
+
+class ValueInfo(typing.NamedTuple):
+    """An input or output: `dtype` is NumPy's name, `shape` has None where a size is decided at run time and is None
+    itself where not even the rank is known; `symbols` are the model's names for such sizes ("" where it has none)."""
+
+    name: str
+    dtype: str
+    shape: tuple | None
+    symbols: tuple
+    optional: bool
+
+
+class ProfileRow(typing.NamedTuple):
+    """One operator's share of the time; durations in microseconds over all `count` invocations of all runs."""
+
+    operator: str
+    backend: str
+    count: int
+    sum_us: float
+    mean_us: float
+    min_us: float
+    max_us: float
+
+
+class Profile:
+    """Where the time of a number of runs went."""
+
+    def __init__(self, core):
+        self._core = core
+
+    @property
+    def runs(self) -> int:
+        return self._core.run_count()
+
+    @property
+    def run_ms(self) -> list[float]:
+        """Wall-clock milliseconds of each run."""
+        return self._core.run_ms()
+
+    @property
+    def rows(self) -> list[ProfileRow]:
+        """Operators by backend, largest sum first."""
+        return [ProfileRow(*row) for row in self._core.rows()]
+
+    @property
+    def child_rows(self) -> list[ProfileRow]:
+        """What ran inside backend subgraphs: part of the subgraphs' rows, not added to them."""
+        return [ProfileRow(*row) for row in self._core.child_rows()]
+
+    def table(self) -> str:
+        """`#OpName #InvokeCount #Duration(us): Sum/Mean/Min/Max`, sorted by the sum."""
+        return self._core.table()
+
+    def json(self, path: str | os.PathLike) -> None:
+        """Writes rows, run times and every event."""
+        self._core.write_json(os.fspath(path))
+
+    def trace(self, path: str | os.PathLike) -> None:
+        """Writes a Chrome trace, which Perfetto and chrome://tracing open."""
+        self._core.write_trace(os.fspath(path))
+
+
+class Explanation:
+    """Who runs each node and why, and what the rewrite rules did; `rows` and `rules` are lists of dictionaries."""
+
+    def __init__(self, report: dict):
+        self.rows = report.get("nodes", [])
+        self.rules = report.get("rules", [])
+
+    def __str__(self) -> str:
+        lines = [f"{'operator':<22} {'backend':<8} {'subgraph':>8}  {'node'} -- reason"]
+        for row in self.rows:
+            subgraph = "" if row["subgraph"] is None else row["subgraph"]
+            reason = f" -- {row['reason']}" if row["reason"] else ""
+            lines.append(f"{row['operator']:<22} {row['backend']:<8} {subgraph:>8}  {row['node']}{reason}")
+        return "\n".join(lines)
+
+
+class Model:
+    """A compiled model with `sessions` sessions. Thread-safe: each run() takes a free session, further callers wait."""
+
+    def __init__(self, program, sessions: int, threads: int):
+        self._program = program
+        self._pool = _core.SessionPool(program, sessions, threads)
+        self.inputs = [_value_info(value) for value in program.inputs()]
+        self.outputs = [_value_info(value) for value in program.outputs()]
+
+    def run(self, inputs: collections.abc.Mapping[str, object]) -> dict[str, object]:
+        """Runs one request: arrays by input name, in any order; inputs with defaults may be left out. Returns the
+        outputs by name, in the model's order: arrays, lists of arrays for sequences, None for an empty optional.
+        Releases the GIL. Raises Error (`input.*`, or what an operator raises); the model stays usable."""
+        return self._pool.run(_core_inputs(inputs))
+
+    def profile(self, inputs: collections.abc.Mapping[str, object], runs: int = 20) -> Profile:
+        """Runs once unrecorded, then `runs` times recorded."""
+        return Profile(self._pool.profile(_core_inputs(inputs), runs))
+
+    def explain(self) -> Explanation:
+        """What compiling decided, and why."""
+        return Explanation(json.loads(self._program.report() or "{}"))
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Writes a .lanner file, whole or not at all; raises Error `file.unwritable`."""
+        self._program.save(os.fspath(path))
+
+    @property
+    def properties(self) -> dict[str, str]:
+        """The model's metadata."""
+        return dict(self._program.properties())
+
+
+def compile(
+    model: ModelSource,
+    *,
+    threads: int = 0,
+    lanes: int | None = None,
+    sessions: int = 1,
+    precision: str = "f32",
+    device: str = "cpu",
+    disable_rules: collections.abc.Iterable[str] = (),
+    deny: collections.abc.Iterable[str] = (),
+) -> Model:
+    """Compiles an ONNX model.
+
+    model: path of an .onnx file (or of a .lanner file, which is loaded), its bytes, or an onnx.ModelProto.
+    threads: per session; 0 means as many as the process may use.
+    lanes: how many instructions of one request may run at once. They run one after another so far, whatever is given.
+    sessions: how many requests run at once.
+    precision: "f32". device: "cpu".
+    disable_rules: names of rewrite rules to leave out; "all" for every one.
+    deny: "OP", "OP@BACKEND" or "@BACKEND": what to keep from a backend.
+
+    Raises Error: `file.*`, `model.*`, `op.unsupported` (lists every operator without a kernel), `option.*`.
+    """
+    _check_options(lanes, device)
+    options = (precision, list(disable_rules), list(deny))
+    if isinstance(model, (str, os.PathLike)):
+        program = _core.compile(os.fspath(model), *options)
+    elif isinstance(model, (bytes, bytearray, memoryview)):
+        program = _core.compile_bytes(bytes(model), *options)
+    elif hasattr(model, "SerializeToString"):
+        program = _core.compile_bytes(model.SerializeToString(), *options)
+    else:
+        raise TypeError(f"model must be a path, bytes or an onnx.ModelProto, not {type(model).__name__}")
+    return Model(program, sessions, threads)
+
+
+def load(path: str | os.PathLike, *, threads: int = 0, lanes: int | None = None, sessions: int = 1) -> Model:
+    """Loads a .lanner file. Raises Error: `file.*`, `program.*`."""
+    _check_options(lanes, "cpu")
+    return Model(_core.load(os.fspath(path)), sessions, threads)
+
+
+def _check_options(lanes, device):
+    if lanes is not None and lanes < 1:
+        raise _core.make_error("option.lanes", f"the number of lanes must be at least 1, but is {lanes}")
+    if device != "cpu":
+        raise _core.make_error("option.device", f"device must be 'cpu', but is '{device}'")
+
+
+def _value_info(value) -> ValueInfo:
+    name, dtype, has_rank, shape, symbols, optional = value
+    dims = tuple(None if size < 0 else size for size in shape) if has_rank else None
+    return ValueInfo(name, dtype, dims, tuple(symbols), optional)
+
+
+def _core_inputs(inputs):
+    """The inputs as (name, C-contiguous array, list of arrays or None) triples, strings as object arrays."""
+    if not isinstance(inputs, collections.abc.Mapping):
+        raise TypeError(f"inputs must be a mapping of names to arrays, not {type(inputs).__name__}")
+    return [(name, _core_value(value)) for name, value in inputs.items()]
+
+
+def _core_value(value):
+    if value is None:
+        return None
+    if isinstance(value, list) and all(isinstance(item, np.ndarray) for item in value):
+        return [_core_array(item) for item in value]
+    return _core_array(value)
+
+
+def _core_array(value):
+    array = np.asarray(value)
+    if array.dtype.kind in "US":
+        array = array.astype(object)
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    # ascontiguousarray would turn a scalar into a vector.
+    return array if array.flags.c_contiguous else array.copy(order="C")

@@ -1,0 +1,119 @@
+// The driver: import, rewrite, place, lower.
+#include "lanner/compile.h"
+
+#include <algorithm>
+#include <map>
+
+#include "base/fail.h"
+#include "compile/lower.h"
+#include "compile/report.h"
+#include "kernels/registry.h"
+#include "lanner_version.h"
+#include "onnx/import.h"
+#include "onnx/infer.h"
+#include "passes/pipeline.h"
+#include "placement/place.h"
+#include "program/file.h"
+#include "program/verify.h"
+#include "vm/loaded_program.h"
+
+namespace lanner {
+
+namespace {
+
+bool has_kernel(std::string_view op) {
+  return op == program::kIf || op == program::kLoop || kernels::find_operator(op) != nullptr;
+}
+
+void count_unsupported(const ir::Graph& graph, std::map<std::string, int>& counts) {
+  for (const ir::NodeId id : graph.topological_order()) {
+    const ir::Node& node = graph.node(id);
+    const bool known_domain = node.domain.empty() || node.domain == "lanner";
+    if (!known_domain || !has_kernel(node.op)) ++counts[node.domain.empty() ? node.op : node.domain + "." + node.op];
+    for (const auto& [key, nested] : node.graphs) count_unsupported(*nested, counts);
+  }
+}
+
+void check_supported(const ir::Graph& graph) {
+  std::map<std::string, int> counts;
+  count_unsupported(graph, counts);
+  if (counts.empty()) return;
+  std::string list;
+  for (const auto& [op, count] : counts) list += fmt::format("{}{} (×{})", list.empty() ? "" : ", ", op, count);
+  base::fail(ErrorCode::kUnimplemented, "op.unsupported", "the model has operators without a kernel: {}", list);
+}
+
+std::vector<std::string> disabled_rules(const CompileOptions& options) {
+  if (std::ranges::find(options.disable_rules, "all") == options.disable_rules.end()) return options.disable_rules;
+  std::vector<std::string> all;
+  for (const passes::Rule* rule : passes::rules()) all.emplace_back(rule->name);
+  return all;
+}
+
+Program compile_graph(ir::Graph graph, const CompileOptions& options,
+                      const std::function<void(std::string_view, double)>& progress) {
+  progress("rewriting", 0.3);
+  passes::PipelineOptions pipeline;
+  pipeline.disabled = disabled_rules(options);
+  pipeline.trace = options.trace;
+  pipeline.infer_shapes = onnx::infer_shapes;
+  const passes::Report rules = passes::run_pipeline(graph, pipeline);
+  check_supported(graph);
+
+  progress("placing", 0.7);
+  compile::ReportWriter report;
+  placement::PlaceOptions place_options;
+  place_options.deny = options.deny;
+  const auto place = [&](const ir::Graph& part) {
+    placement::Placement placement = placement::place(part, place_options);
+    report.add_placement(part, placement);
+    return placement;
+  };
+  program::Program program = compile::lower(graph, place);
+  program::verify(program);
+  progress("done", 1);
+  return Program(std::make_shared<vm::LoadedProgram>(std::move(program), report.json(rules)));
+}
+
+std::function<void(std::string_view, double)> progress_of(const CompileOptions& options) {
+  return options.progress ? options.progress : [](std::string_view, double) {};
+}
+
+void check_options(const CompileOptions& options) {
+  if (options.precision != "f32") {
+    base::fail(ErrorCode::kUnimplemented, "option.precision", "precision must be 'f32', but is '{}'",
+               options.precision);
+  }
+}
+
+}  // namespace
+
+Program compile(const std::filesystem::path& model, const CompileOptions& options) {
+  check_options(options);
+  if (program::is_program_file(model)) return Program::load(model);
+  const auto progress = progress_of(options);
+  progress("importing", 0);
+  return base::with_context([&] { return fmt::format("while compiling '{}'", model.string()); },
+                            [&] { return compile_graph(onnx::import_model(model, has_kernel), options, progress); });
+}
+
+Program compile_bytes(std::span<const std::byte> model, const CompileOptions& options,
+                      const std::filesystem::path& folder) {
+  check_options(options);
+  const auto progress = progress_of(options);
+  progress("importing", 0);
+  const auto in = folder.empty() ? std::nullopt : std::optional(folder);
+  return compile_graph(onnx::import_model(model, has_kernel, in), options, progress);
+}
+
+std::vector<std::pair<std::string, std::string>> rewrite_rules() {
+  std::vector<std::pair<std::string, std::string>> result;
+  for (const passes::Rule* rule : passes::rules()) result.emplace_back(rule->name, rule->doc);
+  return result;
+}
+
+std::string_view version() {
+  return LANNER_VERSION;
+}
+
+}  // namespace lanner

@@ -1,0 +1,30 @@
+// What compile() decided and why, as the JSON text that a program carries and `lanner explain` shows.
+#pragma once
+
+#include <string>
+
+#include "ir/graph.h"
+#include "passes/pipeline.h"
+#include "placement/place.h"
+
+namespace lanner::compile {
+
+// Collects while a model is compiled.
+class ReportWriter {
+ public:
+  // Adds the nodes of a graph, nested ones excluded.
+  void add_placement(const ir::Graph& graph, const placement::Placement& placement);
+  // {"nodes": [{"node", "operator", "backend", "subgraph" or null, "reason", "rules"}],
+  //  "rules": [{"rule", "doc", "fired": [{"where", "made"}], "declined": [{"reason", "count", "where"}], "ms"}]}
+  std::string json(const passes::Report& report) const;
+
+ private:
+  struct Row {
+    std::string node, op, backend, reason, made_by;
+    int subgraph;
+  };
+  std::vector<Row> rows_;
+  int subgraph_count_ = 0;
+};
+
+}  // namespace lanner::compile
