@@ -1,0 +1,141 @@
+"""The model fixtures of tests/models: rebuilt exactly, valid, of a real export's size, and really detecting."""
+
+import subprocess
+import sys
+import zlib
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+onnx = pytest.importorskip("onnx")
+onnxruntime = pytest.importorskip("onnxruntime")
+
+import pictures  # noqa: E402
+import rebuild  # noqa: E402
+
+MAX_COMMITTED_BYTES = 1_000_000
+MIN_NODES = 1500
+MIN_CANDIDATES, MAX_CANDIDATES = 1000, 4000
+MIN_DETECTIONS = 50
+
+UNIT_CHECKSUM = 3981760493
+PICTURE_CHECKSUMS = [
+    1138105689, 3698458439, 2101418785,
+    2602227523, 2038933669, 3689241330,
+    4921039, 825407088, 1018604850,
+]
+
+
+def all_nodes(graph):
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            for inner in [attribute.g, *attribute.graphs]:
+                yield from all_nodes(inner)
+
+
+def constant(graph, name):
+    """The value of a Constant node."""
+    (node,) = [node for node in graph.node if name in node.output]
+    assert node.op_type == "Constant"
+    return onnx.numpy_helper.to_array(node.attribute[0].t)
+
+
+def score_threshold(graph):
+    """The constant that the class scores have to exceed."""
+    (threshold,) = {float(constant(graph, node.input[1])) for node in graph.node if node.op_type == "Greater"}
+    return np.float32(threshold)
+
+
+def open_session(model):
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 2
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+@pytest.fixture(scope="module", params=rebuild.NAMES)
+def fixture(request, model_path):
+    """A rebuilt model and a session of it that also gives the class scores of every box."""
+    path = model_path(request.param)
+    model = onnx.load(path)
+    threshold = score_threshold(model.graph)
+    (softmax,) = [node for node in model.graph.node if node.op_type == "Softmax"]
+    model.graph.output.append(onnx.ValueInfoProto(name=softmax.output[0]))
+    session = open_session(model.SerializeToString())
+
+    def run(picture):
+        *detections, scores = session.run(None, {"image": picture})
+        names = [output.name for output in session.get_outputs()[:-1]]
+        return dict(zip(names, detections, strict=True)), scores.reshape(-1, rebuild.CLASS_COUNT)[:, 1:]
+
+    return SimpleNamespace(name=request.param, path=path, model=model, threshold=threshold, run=run)
+
+
+def test_generated_numbers_never_change():
+    numbers = rebuild.unit(7, (3, 5, 1001))
+    assert numbers.dtype == np.float32 and numbers.shape == (3, 5, 1001)
+    assert zlib.crc32(numbers.astype("<f4").tobytes()) == UNIT_CHECKSUM
+
+
+def test_pictures_never_change():
+    checksums = [zlib.crc32(picture.astype("<f4").tobytes()) for name in rebuild.NAMES for picture in pictures.samples(name)]
+    assert checksums == PICTURE_CHECKSUMS
+
+
+def test_committed_files_are_small():
+    assert all((rebuild.FOLDER / f"{name}.onnx.gz").stat().st_size <= MAX_COMMITTED_BYTES for name in rebuild.NAMES)
+
+
+def test_model_is_valid_and_as_large_as_a_real_export(fixture):
+    onnx.checker.check_model(str(fixture.path))
+    nodes = list(all_nodes(fixture.model.graph))
+    assert len(nodes) >= MIN_NODES
+    assert not any(node.doc_string for node in nodes)
+    assert {"If", "NonMaxSuppression", "TopK", "NonZero"} <= {node.op_type for node in nodes}
+
+
+def test_samples_have_many_candidates_and_detections_without_ties(fixture):
+    for picture in pictures.samples(fixture.name):
+        detections, scores = fixture.run(picture)
+        assert MIN_CANDIDATES <= np.count_nonzero(scores > fixture.threshold) <= MAX_CANDIDATES
+        count = len(detections["scores"])
+        assert count >= MIN_DETECTIONS
+        assert len(np.unique(detections["scores"])) == count
+        assert len(np.unique(detections["labels"])) >= 10
+        assert detections["boxes"].shape == (count, 4)
+        height, width = picture.shape[1:]
+        left, top, right, bottom = detections["boxes"].T
+        assert (0 <= left).all() and (left < right).all() and (right <= width).all()
+        assert (0 <= top).all() and (top < bottom).all() and (bottom <= height).all()
+
+
+def test_faster_rcnn_takes_other_picture_sizes(fixture):
+    if fixture.name != "fasterrcnn":
+        pytest.skip("the size is fixed")
+    detections, _ = fixture.run(pictures.picture(9, 400, 500))
+    assert len(detections["scores"]) >= MIN_DETECTIONS
+
+
+@pytest.mark.parametrize("name", rebuild.NAMES)
+def test_quiet_model_detects_nothing(name, model_path):
+    session = open_session(model_path(name, quiet=True))
+    for picture in [pictures.samples(name)[0], pictures.blank(name)]:
+        assert [len(output) for output in session.run(None, {"image": picture})] == [0, 0, 0]
+
+
+def test_command_rebuilds_only_what_is_out_of_date(tmp_path):
+    path = tmp_path / "models" / "ssdlite320.onnx"
+    command = [sys.executable, rebuild.__file__, "ssdlite320", "-o", path]
+    subprocess.run(command, check=True)
+    data = path.read_bytes()
+    assert data == rebuild.load("ssdlite320").SerializeToString()
+
+    path.write_bytes(b"kept")
+    subprocess.run(command, check=True)
+    assert path.read_bytes() == b"kept"
+
+    path.with_name(path.name + ".key").write_text("made from something else")
+    subprocess.run(command, check=True)
+    assert path.read_bytes() == data
+    assert sorted(entry.name for entry in path.parent.iterdir()) == ["ssdlite320.onnx", "ssdlite320.onnx.key"]
