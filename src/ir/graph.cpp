@@ -11,6 +11,7 @@ namespace lanner::ir {
 Graph::Graph(const Graph& other)
     : name(other.name),
       properties(other.properties),
+      input_defaults(other.input_defaults),
       values_(other.values_),
       inputs_(other.inputs_),
       outputs_(other.outputs_),

@@ -68,6 +68,8 @@ class Graph {
 
   std::string name;
   std::vector<std::pair<std::string, std::string>> properties;  // the model's metadata; only in the outermost graph
+  // The values of inputs that a caller may leave out; only in the outermost graph.
+  std::vector<std::pair<ValueId, Tensor>> input_defaults;
 
   // Building. Names that are empty or taken are made unique.
   ValueId add_input(std::string_view name, ValueType type);

@@ -1,0 +1,439 @@
+#include "onnx/prepare.h"
+
+#include <onnx/checker.h>
+#include <onnx/defs/schema.h>
+#include <onnx/inliner/inliner.h>
+#include <onnx/shape_inference/implementation.h>
+#include <onnx/version_converter/convert.h>
+
+#include <algorithm>
+#include <charconv>
+#include <limits>
+#include <map>
+#include <unordered_map>
+
+#include "base/fail.h"
+#include "onnx/expand.h"
+
+namespace lanner::onnx {
+
+namespace {
+
+constexpr std::string_view kMovedKey = "lanner.tensor";
+constexpr int kMaxFunctionDepth = 64;
+constexpr std::size_t kMaxInlinedNodes = 10'000'000;
+
+using Nodes = google::protobuf::RepeatedPtrField<pb::NodeProto>;
+
+// Calls `visit` for every graph that the nodes hold, outer ones first. Protobuf limits how deep they nest.
+template <typename Visit>
+void for_each_nested_graph(Nodes& nodes, const Visit& visit) {
+  for (pb::NodeProto& node : nodes) {
+    for (pb::AttributeProto& attribute : *node.mutable_attribute()) {
+      const auto enter = [&](pb::GraphProto& graph) {
+        visit(graph);
+        for_each_nested_graph(*graph.mutable_node(), visit);
+      };
+      if (attribute.has_g()) enter(*attribute.mutable_g());
+      for (pb::GraphProto& graph : *attribute.mutable_graphs()) enter(graph);
+    }
+  }
+}
+
+template <typename Visit>
+void for_each_graph(pb::ModelProto& model, const Visit& visit) {
+  visit(*model.mutable_graph());
+  for_each_nested_graph(*model.mutable_graph()->mutable_node(), visit);
+  for (pb::FunctionProto& function : *model.mutable_functions()) for_each_nested_graph(*function.mutable_node(), visit);
+}
+
+// Every list of nodes: those of all graphs and of all functions.
+template <typename Visit>
+void for_each_node_list(pb::ModelProto& model, const Visit& visit) {
+  for_each_graph(model, [&](pb::GraphProto& graph) { visit(*graph.mutable_node()); });
+  for (pb::FunctionProto& function : *model.mutable_functions()) visit(*function.mutable_node());
+}
+
+template <typename Visit>
+void for_each_tensor(pb::ModelProto& model, const Visit& visit) {
+  for_each_graph(model, [&](pb::GraphProto& graph) {
+    for (pb::TensorProto& tensor : *graph.mutable_initializer()) visit(tensor);
+  });
+  for_each_node_list(model, [&](Nodes& nodes) {
+    for (pb::NodeProto& node : nodes) {
+      for (pb::AttributeProto& attribute : *node.mutable_attribute()) {
+        if (attribute.has_t()) visit(*attribute.mutable_t());
+        for (pb::TensorProto& tensor : *attribute.mutable_tensors()) visit(tensor);
+      }
+    }
+  });
+}
+
+// Runs a step of libonnx; whatever it throws becomes an Error with `reason`.
+template <typename Step>
+void run_step(std::string_view reason, std::string_view doing, Step&& step) {
+  try {
+    step();
+  } catch (const Error&) {
+    throw;
+  } catch (const std::bad_alloc&) {
+    base::fail(ErrorCode::kResourceExhausted, "memory.exhausted", "out of memory {}", doing);
+  } catch (const std::exception& error) {
+    base::invalid(reason, "{}", readable(error));
+  }
+}
+
+pb::ModelProto parse(std::span<const std::byte> bytes) {
+  if (bytes.empty()) base::invalid("model.empty", "the model is empty");
+  if (bytes.size() > static_cast<std::size_t>(std::numeric_limits<int>::max())) {
+    base::invalid("model.too_large",
+                  "the model has {} bytes, but a protobuf message can have 2 GiB at most: store its tensors as "
+                  "external data",
+                  bytes.size());
+  }
+  pb::ModelProto model;
+  if (!model.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+    base::fail(ErrorCode::kDataLoss, "model.parse", "this is no ONNX model, or it is truncated: protobuf cannot parse it");
+  }
+  if (!model.has_graph()) base::invalid("model.invalid", "this is no ONNX model: it has no graph");
+  return model;
+}
+
+// ---- normal form before the check ---------------------------------------------------------------------------------
+
+void use_default_domain(std::string& domain) {
+  if (domain == "ai.onnx") domain.clear();
+}
+
+void merge_opsets(google::protobuf::RepeatedPtrField<pb::OperatorSetIdProto>& opsets) {
+  const auto& known = pb::OpSchemaRegistry::DomainToVersionRange::Instance().Map();
+  std::map<std::string, std::int64_t> versions;
+  for (pb::OperatorSetIdProto& opset : opsets) {
+    use_default_domain(*opset.mutable_domain());
+    const std::string shown = opset.domain().empty() ? "ai.onnx" : opset.domain();
+    const auto [entry, added] = versions.emplace(opset.domain(), opset.version());
+    if (!added && entry->second != opset.version()) {
+      base::invalid("model.invalid", "the model imports domain '{}' twice, as version {} and {}", shown, entry->second,
+                    opset.version());
+    }
+    if (opset.version() < 1) base::invalid("model.invalid", "domain '{}' has version {}", shown, opset.version());
+    if (opset.version() > std::numeric_limits<int>::max()) {
+      base::invalid("model.opset", "domain '{}' has version {}", shown, opset.version());
+    }
+    const auto range = known.find(opset.domain());
+    if (range != known.end() && opset.version() > range->second.second) {
+      base::fail(ErrorCode::kUnimplemented, "model.opset",
+                 "the model uses opset {} of domain '{}', but the newest known is {}: export it for an older opset",
+                 opset.version(), shown, range->second.second);
+    }
+  }
+  opsets.Clear();
+  for (const auto& [domain, version] : versions) {
+    pb::OperatorSetIdProto* opset = opsets.Add();
+    opset->set_domain(domain);
+    opset->set_version(version);
+  }
+}
+
+void normalise_type(pb::TypeProto& type) {
+  if (type.has_sequence_type()) return normalise_type(*type.mutable_sequence_type()->mutable_elem_type());
+  if (type.has_optional_type()) return normalise_type(*type.mutable_optional_type()->mutable_elem_type());
+  if (!type.has_tensor_type() || !type.tensor_type().has_shape()) return;
+  for (pb::TensorShapeProto_Dimension& dim : *type.mutable_tensor_type()->mutable_shape()->mutable_dim()) {
+    if (dim.has_dim_value() && dim.dim_value() < 0) dim.clear_dim_value();
+  }
+}
+
+void normalise(pb::ModelProto& model) {
+  if (model.ir_version() > newest_ir_version()) {
+    base::fail(ErrorCode::kUnimplemented, "model.opset",
+               "the model has IR version {}, but the newest known is {}: export it with an older onnx package",
+               model.ir_version(), newest_ir_version());
+  }
+  model.clear_training_info();
+  merge_opsets(*model.mutable_opset_import());
+  for (pb::FunctionProto& function : *model.mutable_functions()) {
+    use_default_domain(*function.mutable_domain());
+    merge_opsets(*function.mutable_opset_import());
+  }
+  for_each_graph(model, [](pb::GraphProto& graph) {
+    if (graph.name().empty()) graph.set_name("graph");
+    for (auto* list : {graph.mutable_input(), graph.mutable_output(), graph.mutable_value_info()}) {
+      for (pb::ValueInfoProto& info : *list) {
+        if (info.has_type()) normalise_type(*info.mutable_type());
+      }
+    }
+  });
+  for_each_node_list(model, [](Nodes& nodes) {
+    for (pb::NodeProto& node : nodes) {
+      use_default_domain(*node.mutable_domain());
+      // The version converter uses these names for nodes of its own.
+      for (const std::string_view reserved : {"Undefined", "Captured", "Param", "Return"}) {
+        if (node.op_type() == reserved) {
+          base::fail(ErrorCode::kUnimplemented, "model.unsupported", "an operator cannot be named '{}'", reserved);
+        }
+      }
+    }
+  });
+}
+
+// ---- tensors ------------------------------------------------------------------------------------------------------
+
+void move_dense(pb::TensorProto& proto, Tensor tensor, MovedTensors& moved) {
+  const std::string name = proto.name();
+  proto.Clear();
+  proto.set_name(name);
+  proto.set_data_type(static_cast<int>(tensor.element_type()));
+  proto.add_dims(0);
+  MovedTensors::mark(proto, moved.add(std::move(tensor)));
+}
+
+void densify(pb::ModelProto& model, MovedTensors& moved) {
+  for_each_graph(model, [&](pb::GraphProto& graph) {
+    for (const pb::SparseTensorProto& sparse : graph.sparse_initializer()) {
+      pb::TensorProto* dense = graph.add_initializer();
+      dense->set_name(sparse.values().name());
+      move_dense(*dense, to_dense(sparse), moved);
+    }
+    graph.clear_sparse_initializer();
+  });
+  for_each_node_list(model, [&](Nodes& nodes) {
+    for (pb::NodeProto& node : nodes) {
+      if (node.op_type() != "Constant" || !node.domain().empty()) continue;
+      for (pb::AttributeProto& attribute : *node.mutable_attribute()) {
+        if (attribute.type() != pb::AttributeProto::SPARSE_TENSOR || attribute.name() != "sparse_value") continue;
+        Tensor tensor = to_dense(attribute.sparse_tensor());
+        attribute.clear_sparse_tensor();
+        attribute.set_name("value");
+        attribute.set_type(pb::AttributeProto::TENSOR);
+        move_dense(*attribute.mutable_t(), std::move(tensor), moved);
+      }
+    }
+  });
+}
+
+void move_tensors(pb::ModelProto& model, ExternalData& external, MovedTensors& moved) {
+  for_each_tensor(model, [&](pb::TensorProto& proto) {
+    if (proto.data_location() == pb::TensorProto::EXTERNAL)
+      move_dense(proto, external.load(proto), moved);
+    else if (proto.ByteSizeLong() > kInlineTensorBytes)
+      move_dense(proto, take_tensor(proto), moved);
+    else
+      proto.clear_external_data();
+  });
+  densify(model, moved);
+}
+
+// ---- the steps of libonnx -----------------------------------------------------------------------------------------
+
+// Refuses functions that nest so deep, or grow to so many nodes, that inlining would exhaust the stack or memory.
+class FunctionSizes {
+ public:
+  explicit FunctionSizes(const pb::ModelProto& model) {
+    for (const pb::FunctionProto& function : model.functions()) {
+      functions_.emplace(function.domain() + ":" + function.name(), Entry{&function});
+    }
+  }
+
+  void check(const pb::ModelProto& model) {
+    for (auto& [name, entry] : functions_) size(name, entry, 0);
+    static_cast<void>(nodes_size(model.graph().node(), 0));
+  }
+
+ private:
+  struct Entry {
+    const pb::FunctionProto* function;
+    std::size_t node_count = 0;  // 0: not known yet
+  };
+
+  std::size_t size(const std::string& name, Entry& entry, int depth) {
+    if (depth > kMaxFunctionDepth) {
+      base::invalid("model.invalid", "function '{}' calls itself, or functions nest more than {} deep", name,
+                    kMaxFunctionDepth);
+    }
+    if (entry.node_count == 0) entry.node_count = 1 + nodes_size(entry.function->node(), depth + 1);
+    return entry.node_count;
+  }
+
+  std::size_t nodes_size(const Nodes& nodes, int depth) {
+    std::size_t total = 0;
+    for (const pb::NodeProto& node : nodes) {
+      const auto callee = functions_.find(node.domain() + ":" + node.op_type());
+      total += callee == functions_.end() ? 1 : size(callee->first, callee->second, depth);
+      for (const pb::AttributeProto& attribute : node.attribute()) {
+        total += nodes_size(attribute.g().node(), depth);
+        for (const pb::GraphProto& graph : attribute.graphs()) total += nodes_size(graph.node(), depth);
+      }
+      if (total > kMaxInlinedNodes) {
+        base::invalid("model.invalid", "the model's functions expand to more than {} nodes", kMaxInlinedNodes);
+      }
+    }
+    return total;
+  }
+
+  std::unordered_map<std::string, Entry> functions_;
+};
+
+void check(pb::ModelProto& model) {
+  // The checker insists on a rank for graph inputs and outputs, which valid models need not have.
+  std::vector<pb::TypeProto_Tensor*> unranked;
+  for (auto* list : {model.mutable_graph()->mutable_input(), model.mutable_graph()->mutable_output()}) {
+    for (pb::ValueInfoProto& info : *list) {
+      if (!info.type().has_tensor_type() || info.type().tensor_type().has_shape()) continue;
+      unranked.push_back(info.mutable_type()->mutable_tensor_type());
+      unranked.back()->mutable_shape();
+    }
+  }
+  run_step("model.invalid", "checking the model", [&] { pb::checker::check_model(model); });
+  for (pb::TypeProto_Tensor* type : unranked) type->clear_shape();
+}
+
+// Before IR version 4 every initializer had to be listed as a graph input, so there it does not mean "may be given".
+void drop_initializer_inputs(pb::ModelProto& model) {
+  if (model.ir_version() >= 4) return;
+  for_each_graph(model, [](pb::GraphProto& graph) {
+    std::unordered_map<std::string, bool> initialized;
+    for (const pb::TensorProto& tensor : graph.initializer()) initialized[tensor.name()] = true;
+    auto& inputs = *graph.mutable_input();
+    inputs.erase(std::remove_if(inputs.begin(), inputs.end(),
+                                [&](const pb::ValueInfoProto& input) { return initialized.contains(input.name()); }),
+                 inputs.end());
+  });
+}
+
+std::int64_t opset_of(const pb::ModelProto& model) {
+  for (const pb::OperatorSetIdProto& opset : model.opset_import()) {
+    if (opset.domain().empty()) return opset.version();
+  }
+  return 0;
+}
+
+void upgrade(pb::ModelProto& model) {
+  const std::int64_t opset = opset_of(model);
+  if (opset == 0 || opset == newest_opset()) return;
+  const auto imports = model.opset_import();
+  try {
+    model = pb::version_conversion::ConvertVersion(model, newest_opset());
+  } catch (const std::bad_alloc&) {
+    throw;
+  } catch (const std::exception& error) {
+    base::fail(ErrorCode::kUnimplemented, "model.opset", "cannot upgrade the model from opset {} to {}: {}", opset,
+               newest_opset(), readable(error));
+  }
+  for (const pb::OperatorSetIdProto& import : imports) {
+    const bool kept = std::ranges::any_of(
+        model.opset_import(), [&](const pb::OperatorSetIdProto& other) { return other.domain() == import.domain(); });
+    if (!kept) *model.add_opset_import() = import;
+  }
+}
+
+// Declared types of inner values are a hint that may be stale. Values of foreign operators have no other source.
+void forget_declared_types(pb::ModelProto& model) {
+  for_each_graph(model, [](pb::GraphProto& graph) {
+    std::unordered_map<std::string, bool> foreign;
+    for (const pb::NodeProto& node : graph.node()) {
+      if (node.domain().empty()) continue;
+      for (const std::string& output : node.output()) foreign[output] = true;
+    }
+    auto& infos = *graph.mutable_value_info();
+    infos.erase(std::remove_if(infos.begin(), infos.end(),
+                               [&](const pb::ValueInfoProto& info) { return !foreign.contains(info.name()); }),
+                infos.end());
+    for (pb::ValueInfoProto& output : *graph.mutable_output()) {
+      if (output.type().has_tensor_type()) output.mutable_type()->mutable_tensor_type()->clear_shape();
+    }
+  });
+}
+
+// A node whose types contradict ONNX's rules makes the model invalid. One whose shape cannot be inferred does not: its
+// outputs stay unknown.
+void infer(pb::ModelProto& model) {
+  const auto run = [&](int error_mode) {
+    pb::shape_inference::DataValueMap data;
+    pb::shape_inference::InferShapes(model, pb::OpSchemaRegistry::Instance(),
+                                     pb::ShapeInferenceOptions(true, error_mode, true), &data);
+  };
+  try {
+    run(1);
+    return;
+  } catch (const pb::InferenceError& error) {
+    const std::string text = readable(error);
+    const std::size_t type_error = text.find("[TypeInferenceError]");
+    const bool unknown_input = text.find("null") != std::string::npos;
+    if (type_error < text.find("[ShapeInferenceError]", text.find("(op_type")) && !unknown_input) {
+      base::invalid("model.invalid", "{}", text);
+    }
+  }
+  forget_declared_types(model);
+  try {
+    run(0);
+  } catch (const pb::InferenceError&) {
+    // What was inferred up to here stays.
+  }
+}
+
+}  // namespace
+
+std::size_t MovedTensors::add(Tensor tensor) {
+  tensors_.push_back(std::move(tensor));
+  return tensors_.size() - 1;
+}
+
+void MovedTensors::mark(pb::TensorProto& proto, std::size_t index) {
+  pb::StringStringEntryProto* entry = proto.add_external_data();
+  entry->set_key(std::string(kMovedKey));
+  entry->set_value(std::to_string(index));
+}
+
+namespace {
+
+// The index in a marked message; false for one that has its data.
+bool marked(const pb::TensorProto& proto, std::size_t& index) {
+  if (proto.external_data_size() != 1 || proto.external_data(0).key() != kMovedKey) return false;
+  const std::string& text = proto.external_data(0).value();
+  std::from_chars(text.data(), text.data() + text.size(), index);
+  return true;
+}
+
+}  // namespace
+
+Tensor MovedTensors::find(const pb::TensorProto& proto) const {
+  std::size_t index = 0;
+  return marked(proto, index) ? tensors_.at(index) : to_tensor(proto);
+}
+
+void MovedTensors::restore(pb::TensorProto& proto) const {
+  std::size_t index = 0;
+  if (!marked(proto, index)) return;
+  proto.clear_dims();
+  for (const std::int64_t dim : tensors_.at(index).shape()) proto.add_dims(dim);
+  proto.set_data_location(pb::TensorProto::EXTERNAL);
+}
+
+PreparedModel prepare(std::span<const std::byte> bytes, ExternalData& external,
+                      const std::function<bool(std::string_view)>& has_kernel) {
+  PreparedModel prepared{parse(bytes), {}, {}};
+  pb::ModelProto& model = prepared.proto;
+  normalise(model);
+  move_tensors(model, external, prepared.tensors);
+  FunctionSizes(model).check(model);
+  check(model);
+  for_each_tensor(model, [&](pb::TensorProto& proto) { prepared.tensors.restore(proto); });
+  for (const pb::StringStringEntryProto& entry : model.metadata_props()) {
+    prepared.properties.emplace_back(entry.key(), entry.value());
+  }
+  drop_initializer_inputs(model);
+  if (model.opset_import().empty()) model.add_opset_import()->set_version(1);
+  model.set_ir_version(std::max<std::int64_t>(model.ir_version(), 10));
+  run_step("model.invalid", "inlining functions", [&] { pb::inliner::InlineLocalFunctions(model, true); });
+  run_step("model.invalid", "upgrading the opset", [&] { upgrade(model); });
+  run_step("model.invalid", "inferring shapes", [&] { infer(model); });
+  if (has_kernel) {
+    run_step("model.invalid", "expanding functions", [&] {
+      for (int round = 0; expand_functions(model, has_kernel, round); ++round) infer(model);
+    });
+  }
+  return prepared;
+}
+
+}  // namespace lanner::onnx
