@@ -1,0 +1,249 @@
+// Conv in one to three spatial dimensions, float32 and float64: the portable form, which serves where no backend takes
+// the convolution and as the reference that backends are checked against.
+//
+// A kernel of one element without strides or pads is a matrix product. Any other convolution first copies its input
+// into a padded form in which each row is split by phase (position modulo stride), so that every tap of a stretch of
+// neighbouring outputs reads neighbouring elements and no edge needs a test. Then blocks of output channels times
+// stretches of outputs are summed in registers.
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "base/fail.h"
+#include "base/parallel.h"
+#include "kernels/broadcast.h"
+#include "kernels/gemm.h"
+#include "kernels/kernel.h"
+#include "kernels/window.h"
+#include "tensor/dispatch.h"
+
+namespace lanner::kernels {
+
+namespace {
+
+constexpr std::int64_t kChannelBlock = 4;
+// Outputs that are summed side by side.
+template <typename T>
+constexpr std::int64_t kStretch = 32 / static_cast<std::int64_t>(sizeof(T));
+// Products that are summed before the partial sum joins the total, which bounds the rounding error.
+constexpr std::int64_t kSumBlock = 256;
+
+struct Convolution {
+  Window window;
+  std::int64_t batch;
+  std::int64_t groups;
+  std::int64_t inputs;   // channels a group
+  std::int64_t outputs;  // channels a group
+  // The padded form: [batch, groups * inputs, depth, height, phase, pitch].
+  std::int64_t depth;
+  std::int64_t height;
+  std::int64_t phases;  // those that some tap reads
+  std::int64_t pitch;
+
+  std::int64_t row_size() const { return phases * pitch; }
+  std::int64_t channel_size() const { return depth * height * row_size(); }
+};
+
+template <typename T>
+void copy_padded(const Convolution& conv, int threads, const T* x, T* padded) {
+  const Window& window = conv.window;
+  const std::int64_t rows = conv.depth * conv.height;
+  const std::int64_t stride = window.stride[2];
+  const std::int64_t count = conv.batch * conv.groups * conv.inputs * rows;
+  const std::int64_t grain = std::max<std::int64_t>(1, kElementGrain / conv.row_size());
+  base::parallel_for(threads, count, grain, [&, stride, rows](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t item = begin; item < end; ++item) {
+      T* to = padded + item * conv.row_size();
+      const std::int64_t d = item % rows / conv.height - window.pad_begin[0];
+      const std::int64_t h = item % rows % conv.height - window.pad_begin[1];
+      if (d < 0 || d >= window.input[0] || h < 0 || h >= window.input[1]) {
+        std::fill_n(to, conv.row_size(), T{});
+        continue;
+      }
+      const T* from = x + ((item / rows * window.input[0] + d) * window.input[1] + h) * window.input[2];
+      for (std::int64_t phase = 0; phase < conv.phases; ++phase, to += conv.pitch) {
+        // Element i of this phase is input first + i * stride.
+        const std::int64_t first = phase - window.pad_begin[2];
+        const std::int64_t lead = std::min(first >= 0 ? 0 : (-first + stride - 1) / stride, conv.pitch);
+        const std::int64_t last = std::clamp(
+            first >= window.input[2] ? 0 : (window.input[2] - first + stride - 1) / stride, lead, conv.pitch);
+        std::fill_n(to, lead, T{});
+        if (stride == 1) {
+          std::copy_n(from + (first + lead), last - lead, to + lead);
+        } else {
+          for (std::int64_t i = lead; i < last; ++i) to[i] = from[first + i * stride];
+        }
+        std::fill_n(to + last, conv.pitch - last, T{});
+      }
+    }
+  });
+}
+
+// One stretch of outputs of `Channels` neighbouring output channels. `offsets` holds each tap's distance from x.
+template <std::int64_t Channels, typename T>
+void sum_stretch(std::int64_t inputs, std::int64_t channel_size, const std::vector<std::int64_t>& offsets, const T* x,
+                 const T* weights, T (&totals)[Channels][kStretch<T>]) {
+  const auto taps = static_cast<std::int64_t>(offsets.size());
+  const std::int64_t weight_stride = inputs * taps;
+  const std::int64_t block = std::max<std::int64_t>(1, kSumBlock / taps);
+  for (std::int64_t first = 0; first < inputs; first += block) {
+    T sums[Channels][kStretch<T>] = {};
+    for (std::int64_t input = first; input < std::min(first + block, inputs); ++input) {
+      const T* channel = x + input * channel_size;
+      const T* w = weights + input * taps;
+      for (std::int64_t tap = 0; tap < taps; ++tap) {
+        const T* from = channel + offsets[static_cast<std::size_t>(tap)];
+        for (std::int64_t c = 0; c < Channels; ++c) {
+          const T weight = w[c * weight_stride + tap];
+          for (std::int64_t i = 0; i < kStretch<T>; ++i) sums[c][i] += weight * from[i];
+        }
+      }
+    }
+    for (std::int64_t c = 0; c < Channels; ++c) {
+      for (std::int64_t i = 0; i < kStretch<T>; ++i) totals[c][i] += sums[c][i];
+    }
+  }
+}
+
+template <std::int64_t Channels, typename T>
+void convolve_row(const Convolution& conv, const std::vector<std::int64_t>& offsets, const T* x, const T* weights,
+                  const T* bias, T* y, std::int64_t y_channel_stride) {
+  const std::int64_t width = conv.window.output[2];
+  for (std::int64_t first = 0; first < width; first += kStretch<T>) {
+    T totals[Channels][kStretch<T>] = {};
+    sum_stretch<Channels>(conv.inputs, conv.channel_size(), offsets, x + first, weights, totals);
+    const std::int64_t count = std::min(kStretch<T>, width - first);
+    for (std::int64_t c = 0; c < Channels; ++c) {
+      const T addend = bias != nullptr ? bias[c] : T{};
+      T* out = y + c * y_channel_stride + first;
+      for (std::int64_t i = 0; i < count; ++i) out[i] = totals[c][i] + addend;
+    }
+  }
+}
+
+template <typename T>
+void convolve(const Convolution& conv, int threads, const T* padded, const T* weights, const T* bias, T* y) {
+  const Window& window = conv.window;
+  const std::int64_t taps = window.tap_count();
+  std::vector<std::int64_t> offsets;
+  offsets.reserve(static_cast<std::size_t>(taps));
+  for (std::int64_t d = 0; d < window.kernel[0]; ++d) {
+    for (std::int64_t h = 0; h < window.kernel[1]; ++h) {
+      for (std::int64_t w = 0; w < window.kernel[2]; ++w) {
+        const std::int64_t position = w * window.dilation[2];
+        offsets.push_back((d * window.dilation[0] * conv.height + h * window.dilation[1]) * conv.row_size() +
+                          position % window.stride[2] * conv.pitch + position / window.stride[2]);
+      }
+    }
+  }
+  const std::int64_t rows = window.output[0] * window.output[1];
+  const std::int64_t plane = rows * window.output[2];
+  const std::int64_t blocks = (conv.outputs + kChannelBlock - 1) / kChannelBlock;
+  const std::int64_t work = kChannelBlock * window.output[2] * conv.inputs * taps;
+  const std::int64_t grain = std::max<std::int64_t>(1, kElementGrain / std::max<std::int64_t>(work, 1));
+  base::parallel_for(
+      threads, conv.batch * conv.groups * blocks * rows, grain, [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t item = begin; item < end; ++item) {
+          const std::int64_t row = item % rows;
+          const std::int64_t block = item / rows % blocks;
+          const std::int64_t image_group = item / rows / blocks;  // image * groups + group
+          const std::int64_t first = image_group % conv.groups * conv.outputs + block * kChannelBlock;
+          const T* x =
+              padded + image_group * conv.inputs * conv.channel_size() +
+              (row / window.output[1] * window.stride[0] * conv.height + row % window.output[1] * window.stride[1]) *
+                  conv.row_size();
+          T* out = y + (image_group * conv.outputs + block * kChannelBlock) * plane + row * window.output[2];
+          const T* w = weights + first * conv.inputs * taps;
+          const T* b = bias != nullptr ? bias + first : nullptr;
+          const std::int64_t channels = std::min(kChannelBlock, conv.outputs - block * kChannelBlock);
+          if (channels == kChannelBlock) {
+            convolve_row<kChannelBlock>(conv, offsets, x, w, b, out, plane);
+          } else {
+            for (std::int64_t c = 0; c < channels; ++c) {
+              convolve_row<1>(conv, offsets, x, w + c * conv.inputs * taps, b != nullptr ? b + c : nullptr,
+                              out + c * plane, plane);
+            }
+          }
+        }
+      });
+}
+
+template <typename T>
+void add_bias(int threads, std::int64_t planes, std::int64_t channels, std::int64_t plane, const T* bias, T* y) {
+  const std::int64_t grain = std::max<std::int64_t>(1, kElementGrain / plane);
+  base::parallel_for(threads, planes, grain, [=](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const T addend = bias[i % channels];
+      for (std::int64_t j = 0; j < plane; ++j) y[i * plane + j] += addend;
+    }
+  });
+}
+
+bool is_pointwise(const Window& window) {
+  return window.tap_count() == 1 && window.stride == WindowDims{1, 1, 1} && window.pad_begin == WindowDims{0, 0, 0} &&
+         window.pad_end == WindowDims{0, 0, 0};
+}
+
+}  // namespace
+
+std::unique_ptr<Kernel> make_Conv(const KernelInfo& info) {
+  const std::int64_t groups = info.attributes.get_int("group", 1);
+  if (groups < 1) base::invalid("op.attribute", "attribute 'group' must be positive, but is {}", groups);
+  return make_kernel([groups, attributes = parse_window(info.attributes)](KernelContext& context) {
+    const Tensor& x = context.input(0);
+    const Tensor& w = context.input(1);
+    const Tensor* b = context.optional_input(2);
+    const Shape& x_shape = x.shape();
+    const Shape& w_shape = w.shape();
+    if (x.element_type() != w.element_type() || (b != nullptr && b->element_type() != x.element_type())) {
+      base::invalid("op.type", "all inputs must have one element type");
+    }
+    if (x.rank() < 3 || w.rank() != x.rank()) {
+      base::invalid("op.rank", "inputs 'X' and 'W' must have one rank of at least 3, but have shapes {} and {}",
+                    x_shape.to_string(), w_shape.to_string());
+    }
+    const std::int64_t maps = w_shape[0];
+    if (x_shape[1] % groups != 0 || maps % groups != 0 || w_shape[1] != x_shape[1] / groups) {
+      base::invalid("op.shape", "weights of shape {} do not fit an input of shape {} in {} groups", w_shape.to_string(),
+                    x_shape.to_string(), groups);
+    }
+    if (b != nullptr && b->shape() != Shape{maps}) {
+      base::invalid("op.shape", "input 'B' must have shape [{}], but has {}", maps, b->shape().to_string());
+    }
+    const auto kernel = w_shape.dims().subspan(2);
+    if (!attributes.kernel.empty() && !std::ranges::equal(attributes.kernel, kernel)) {
+      base::invalid("op.shape", "attribute 'kernel_shape' [{}] differs from the weights' shape {}",
+                    fmt::join(attributes.kernel, ","), w_shape.to_string());
+    }
+    Convolution conv{
+        make_window(attributes, x_shape, kernel), x_shape[0], groups, x_shape[1] / groups, maps / groups, 0, 0, 0, 0};
+    const Window& window = conv.window;
+    Tensor& y = context.allocate_output(0, x.element_type(), window.output_shape(conv.batch, maps));
+    if (y.element_count() == 0) return;
+    tensor::dispatch(tensor::FloatTypes{}, x.element_type(), "Conv", [&]<typename T>() {
+      const T* bias = b != nullptr ? b->data<T>() : nullptr;
+      const std::int64_t plane = window.output[0] * window.output[1] * window.output[2];
+      if (is_pointwise(window)) {
+        for (std::int64_t i = 0; i < conv.batch * groups; ++i) {
+          multiply<T>(context.threads(), conv.outputs, plane, conv.inputs,
+                      {w.data<T>() + i % groups * conv.outputs * conv.inputs, conv.inputs, 1},
+                      {x.data<T>() + i * conv.inputs * plane, plane, 1}, y.data<T>() + i * conv.outputs * plane, plane);
+        }
+        if (bias != nullptr) add_bias(context.threads(), conv.batch * maps, maps, plane, bias, y.data<T>());
+        return;
+      }
+      conv.depth = (window.output[0] - 1) * window.stride[0] + window.extent(0);
+      conv.height = (window.output[1] - 1) * window.stride[1] + window.extent(1);
+      conv.phases = std::min(window.stride[2], window.extent(2));
+      conv.pitch = (window.output[2] + kStretch<T> - 1) / kStretch<T> * kStretch<T> +
+                   (window.kernel[2] - 1) * window.dilation[2] / window.stride[2];
+      Tensor padded = context.allocate_scratch(
+          x.element_type(), {conv.batch, x_shape[1], conv.depth, conv.height, conv.phases, conv.pitch});
+      copy_padded(conv, context.threads(), x.data<T>(), padded.data<T>());
+      convolve(conv, context.threads(), padded.data<T>(), w.data<T>(), bias, y.data<T>());
+    });
+  });
+}
+
+}  // namespace lanner::kernels

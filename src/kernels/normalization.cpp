@@ -1,0 +1,256 @@
+// BatchNormalization (inference), InstanceNormalization, LayerNormalization and LRN for float32 and float64.
+// Means and variances are summed in double precision, the variance around the mean.
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <vector>
+
+#include "base/fail.h"
+#include "base/parallel.h"
+#include "kernels/broadcast.h"
+#include "kernels/kernel.h"
+#include "tensor/dispatch.h"
+
+namespace lanner::kernels {
+
+namespace {
+
+std::int64_t grain_for(std::int64_t work_per_item) {
+  return std::max<std::int64_t>(1, kElementGrain / std::max<std::int64_t>(work_per_item, 1));
+}
+
+struct Moments {
+  double mean;
+  double variance;
+};
+
+template <typename T, typename Map>
+double sum_of(const T* values, std::int64_t count, Map map) {
+  constexpr std::int64_t kLanes = 8;
+  double lanes[kLanes] = {};
+  std::int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    for (std::int64_t j = 0; j < kLanes; ++j) lanes[j] += map(static_cast<double>(values[i + j]));
+  }
+  for (std::int64_t j = 0; i < count; ++i, ++j) lanes[j] += map(static_cast<double>(values[i]));
+  double sum = 0;
+  for (const double lane : lanes) sum += lane;
+  return sum;
+}
+
+template <typename T>
+Moments moments_of(const T* values, std::int64_t count) {
+  const auto n = static_cast<double>(count);
+  const double mean = sum_of(values, count, [](double x) { return x; }) / n;
+  return {mean, sum_of(values, count, [mean](double x) { return (x - mean) * (x - mean); }) / n};
+}
+
+// A parameter of one value a channel, float32 or float64 whatever the input's type is.
+template <typename T>
+std::vector<T> read_channels(KernelContext& context, int index, std::int64_t channels) {
+  const Tensor& tensor = context.input(index);
+  if (tensor.shape() != Shape{channels}) {
+    base::invalid("op.shape", "input {} must have shape [{}], but has {}", index, channels, tensor.shape().to_string());
+  }
+  std::vector<T> values(static_cast<std::size_t>(channels));
+  tensor::dispatch(tensor::FloatTypes{}, tensor.element_type(), "a normalization's parameter", [&]<typename P>() {
+    std::ranges::transform(tensor.values<P>(), values.begin(), [](P value) { return static_cast<T>(value); });
+  });
+  return values;
+}
+
+void require_channels(const Tensor& x, int least_rank) {
+  if (x.rank() < least_rank) {
+    base::invalid("op.rank", "the input must have rank {} or more, but has shape {}", least_rank,
+                  x.shape().to_string());
+  }
+}
+
+}  // namespace
+
+// Y = (X - mean) / sqrt(variance + epsilon) * scale + B, with one of each a channel.
+std::unique_ptr<Kernel> make_BatchNormalization(const KernelInfo& info) {
+  const float epsilon = info.attributes.get_float("epsilon", 1e-5f);
+  if (info.attributes.get_int("training_mode", 0) != 0) {
+    base::fail(ErrorCode::kUnimplemented, "op.attribute",
+               "BatchNormalization runs in inference mode only, but "
+               "attribute 'training_mode' is set");
+  }
+  return make_kernel([epsilon](KernelContext& context) {
+    const Tensor& x = context.input(0);
+    require_channels(x, 1);
+    const std::int64_t channels = x.rank() == 1 ? 1 : x.shape()[1];
+    Tensor& y = context.allocate_output(0, x.element_type(), x.shape());
+    tensor::dispatch(tensor::FloatTypes{}, x.element_type(), "BatchNormalization", [&]<typename T>() {
+      std::vector<T> factor = read_channels<T>(context, 1, channels);
+      const std::vector<T> bias = read_channels<T>(context, 2, channels);
+      const std::vector<T> mean = read_channels<T>(context, 3, channels);
+      const std::vector<T> variance = read_channels<T>(context, 4, channels);
+      if (y.element_count() == 0) return;
+      for (std::size_t c = 0; c < factor.size(); ++c) factor[c] /= std::sqrt(variance[c] + static_cast<T>(epsilon));
+      const std::int64_t plane = x.rank() <= 2 ? 1 : x.shape().element_count(2, x.rank());
+      const std::int64_t planes = x.element_count() / plane;
+      const T* in = x.data<T>();
+      T* out = y.data<T>();
+      base::parallel_for(context.threads(), planes, grain_for(plane), [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t i = begin; i < end; ++i) {
+          const auto c = static_cast<std::size_t>(i % channels);
+          const T shift = mean[c];
+          const T scale = factor[c];
+          const T add = bias[c];
+          for (std::int64_t j = i * plane; j < (i + 1) * plane; ++j) out[j] = (in[j] - shift) * scale + add;
+        }
+      });
+    });
+  });
+}
+
+// As BatchNormalization, with the mean and variance of each plane.
+std::unique_ptr<Kernel> make_InstanceNormalization(const KernelInfo& info) {
+  const float epsilon = info.attributes.get_float("epsilon", 1e-5f);
+  return make_kernel([epsilon](KernelContext& context) {
+    const Tensor& x = context.input(0);
+    require_channels(x, 2);
+    const std::int64_t channels = x.shape()[1];
+    Tensor& y = context.allocate_output(0, x.element_type(), x.shape());
+    tensor::dispatch(tensor::FloatTypes{}, x.element_type(), "InstanceNormalization", [&]<typename T>() {
+      const std::vector<T> factor = read_channels<T>(context, 1, channels);
+      const std::vector<T> bias = read_channels<T>(context, 2, channels);
+      if (y.element_count() == 0) return;
+      const std::int64_t planes = x.shape()[0] * channels;
+      const std::int64_t plane = x.element_count() / planes;
+      const T* in = x.data<T>();
+      T* out = y.data<T>();
+      base::parallel_for(context.threads(), planes, grain_for(plane), [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t i = begin; i < end; ++i) {
+          const auto c = static_cast<std::size_t>(i % channels);
+          const Moments moments = moments_of(in + i * plane, plane);
+          const auto shift = static_cast<T>(moments.mean);
+          const auto scale = static_cast<T>(static_cast<double>(factor[c]) /
+                                            std::sqrt(moments.variance + static_cast<double>(epsilon)));
+          const T add = bias[c];
+          for (std::int64_t j = i * plane; j < (i + 1) * plane; ++j) out[j] = (in[j] - shift) * scale + add;
+        }
+      });
+    });
+  });
+}
+
+// Normalizes over the dimensions from `axis` on; Scale and B broadcast to the input.
+std::unique_ptr<Kernel> make_LayerNormalization(const KernelInfo& info) {
+  const std::int64_t wanted_axis = info.attributes.get_int("axis", -1);
+  const float epsilon = info.attributes.get_float("epsilon", 1e-5f);
+  if (const std::int64_t stash = info.attributes.get_int("stash_type", 1); stash != 1) {
+    base::fail(ErrorCode::kUnimplemented, "op.attribute", "attribute 'stash_type' must be 1 (float32), but is {}",
+               stash);
+  }
+  return make_kernel([=](KernelContext& context) {
+    const Tensor& x = context.input(0);
+    const Tensor& scale = context.input(1);
+    const Tensor* bias = context.optional_input(2);
+    const Shape& shape = x.shape();
+    const int axis = normalize_axis(wanted_axis, x.rank());
+    for (const Tensor* parameter : {&scale, bias}) {
+      if (parameter == nullptr) continue;
+      if (parameter->element_type() != x.element_type()) {
+        base::invalid("op.type", "inputs 'Scale' and 'B' must be {} like the input, but one is {}",
+                      element_type_name(x.element_type()), element_type_name(parameter->element_type()));
+      }
+      if (broadcast_shape(shape, parameter->shape()) != shape) {
+        base::invalid("op.shape", "a parameter of shape {} does not broadcast to the input's {}",
+                      parameter->shape().to_string(), shape.to_string());
+      }
+    }
+    Shape outer_shape = shape;
+    for (int i = axis; i < shape.rank(); ++i) outer_shape[i] = 1;
+    Tensor& y = context.allocate_output(0, x.element_type(), shape);
+    float* means = nullptr;
+    float* inverse_deviations = nullptr;
+    if (context.wants_output(1)) {
+      means = context.allocate_output(1, ElementType::kFloat32, outer_shape).data<float>();
+    }
+    if (context.wants_output(2)) {
+      inverse_deviations = context.allocate_output(2, ElementType::kFloat32, outer_shape).data<float>();
+    }
+    const std::int64_t rows = shape.element_count(0, axis);
+    const std::int64_t size = shape.element_count(axis, shape.rank());
+    const auto fits_rows = [&](const Tensor& parameter) {
+      return std::ranges::equal(parameter.shape(), shape.dims().subspan(static_cast<std::size_t>(axis)));
+    };
+    const bool rowwise = fits_rows(scale) && (bias == nullptr || fits_rows(*bias));
+    tensor::dispatch(tensor::FloatTypes{}, x.element_type(), "LayerNormalization", [&]<typename T>() {
+      const T* in = x.data<T>();
+      T* out = y.data<T>();
+      const T* factors = rowwise ? scale.data<T>() : nullptr;
+      const T* addends = rowwise && bias != nullptr ? bias->data<T>() : nullptr;
+      base::parallel_for(context.threads(), rows, grain_for(size), [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t row = begin; row < end; ++row) {
+          const T* from = in + row * size;
+          T* to = out + row * size;
+          const Moments moments = moments_of(from, size);
+          const double inverse = 1.0 / std::sqrt(moments.variance + static_cast<double>(epsilon));
+          const auto shift = static_cast<T>(moments.mean);
+          const auto factor = static_cast<T>(inverse);
+          if (means != nullptr) means[row] = static_cast<float>(moments.mean);
+          if (inverse_deviations != nullptr) inverse_deviations[row] = static_cast<float>(inverse);
+          if (!rowwise) {
+            for (std::int64_t j = 0; j < size; ++j) to[j] = (from[j] - shift) * factor;
+          } else if (addends == nullptr) {
+            for (std::int64_t j = 0; j < size; ++j) to[j] = (from[j] - shift) * factor * factors[j];
+          } else {
+            for (std::int64_t j = 0; j < size; ++j) to[j] = (from[j] - shift) * factor * factors[j] + addends[j];
+          }
+        }
+      });
+      if (rowwise || y.element_count() == 0) return;
+      map_broadcast(context.threads(), plan_broadcast(shape, {&shape, &scale.shape()}), out, scale.data<T>(), out,
+                    [](T a, T b) { return a * b; });
+      if (bias != nullptr) {
+        map_broadcast(context.threads(), plan_broadcast(shape, {&shape, &bias->shape()}), out, bias->data<T>(), out,
+                      [](T a, T b) { return a + b; });
+      }
+    });
+  });
+}
+
+// Y = X / (bias + alpha / size * the sum of squares over `size` neighbouring channels) ^ beta.
+std::unique_ptr<Kernel> make_LRN(const KernelInfo& info) {
+  const float alpha = info.attributes.get_float("alpha", 1e-4f);
+  const float beta = info.attributes.get_float("beta", 0.75f);
+  const float bias = info.attributes.get_float("bias", 1.0f);
+  const std::int64_t size = info.attributes.require_int("size");
+  if (size < 1) base::invalid("op.attribute", "attribute 'size' must be positive, but is {}", size);
+  return make_kernel([=](KernelContext& context) {
+    const Tensor& x = context.input(0);
+    require_channels(x, 2);
+    Tensor& y = context.allocate_output(0, x.element_type(), x.shape());
+    if (y.element_count() == 0) return;
+    const std::int64_t channels = x.shape()[1];
+    const std::int64_t plane = x.shape().element_count(2, x.rank());
+    const std::int64_t before = std::min((size - 1) / 2, channels);
+    const std::int64_t after = std::min(size / 2, channels);
+    tensor::dispatch(tensor::FloatTypes{}, x.element_type(), "LRN", [&]<typename T>() {
+      const T* in = x.data<T>();
+      T* out = y.data<T>();
+      const std::int64_t planes = x.shape()[0] * channels;
+      const T factor = static_cast<T>(alpha) / static_cast<T>(size);
+      base::parallel_for(context.threads(), planes, grain_for(plane * 8), [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t i = begin; i < end; ++i) {
+          const std::int64_t c = i % channels;
+          const T* from = in + i * plane;
+          T* to = out + i * plane;
+          std::fill_n(to, plane, T{});
+          for (std::int64_t k = -std::min(before, c); k <= std::min(after, channels - 1 - c); ++k) {
+            const T* other = from + k * plane;
+            for (std::int64_t j = 0; j < plane; ++j) to[j] += other[j] * other[j];
+          }
+          for (std::int64_t j = 0; j < plane; ++j) {
+            to[j] = from[j] / std::pow(static_cast<T>(bias) + factor * to[j], static_cast<T>(beta));
+          }
+        }
+      });
+    });
+  });
+}
+
+}  // namespace lanner::kernels
