@@ -1,0 +1,75 @@
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/kernel_testing.h"
+
+namespace lanner::kernels::testing {
+namespace {
+
+using ::testing::ElementsAre;
+using I = std::int64_t;
+using Ints = std::vector<I>;
+
+std::vector<Value> top(const Tensor& x, I k, const tensor::Attributes& options = {}, int threads = 1) {
+  return run_operator("TopK", options, std::vector<Tensor>{x, Tensor::of<I>({1}, {k})}, 2, threads);
+}
+
+TEST(TopK, SortsWithTheLowerIndexFirst) {
+  const Tensor x = Tensor::of<float>({6}, {1, 3, 0, 3, -0.f, 2});
+  auto out = top(x, 4);
+  EXPECT_THAT(elements<float>(out[0].tensor()), ElementsAre(3, 3, 2, 1));
+  EXPECT_THAT(elements<I>(out[1].tensor()), ElementsAre(1, 3, 5, 0));
+  out = top(x, 3, attributes({{"largest", I{0}}}));
+  EXPECT_THAT(elements<I>(out[1].tensor()), ElementsAre(2, 4, 0));
+}
+
+TEST(TopK, WorksAlongAnyAxisAndType) {
+  const Tensor x = Tensor::of<std::int8_t>({3, 2}, {-1, 5, 7, -128, 7, 127});
+  auto out = top(x, 2, attributes({{"axis", I{0}}}));
+  EXPECT_THAT(elements<std::int8_t>(out[0].tensor()), ElementsAre(7, 127, 7, 5));
+  EXPECT_THAT(elements<I>(out[1].tensor()), ElementsAre(1, 2, 2, 0));
+  out = top(Tensor::of<I>({3}, {INT64_MIN, 0, INT64_MAX}), 3);
+  EXPECT_THAT(elements<I>(out[1].tensor()), ElementsAre(2, 1, 0));
+}
+
+TEST(TopK, TakesNanForTheGreatest) {
+  const Tensor x = Tensor::of<float>({4}, {1, -NAN, INFINITY, NAN});
+  EXPECT_THAT(elements<I>(top(x, 4)[1].tensor()), ElementsAre(1, 3, 2, 0));
+  EXPECT_THAT(elements<I>(top(x, 4, attributes({{"largest", I{0}}}))[1].tensor()), ElementsAre(0, 2, 1, 3));
+}
+
+TEST(TopK, AgreesWithAFullSortOnLongRows) {
+  constexpr I kRows = 3;
+  constexpr I kCount = 20000;
+  Tensor x = Tensor::allocate(ElementType::kFloat32, {kRows, kCount});
+  std::uint32_t state = 7;
+  for (float& value : x.values<float>()) value = static_cast<float>((state = state * 1664525u + 1013904223u) >> 20);
+  for (const I k : {1, 100, 15000}) {
+    Ints expected;
+    for (I row = 0; row < kRows; ++row) {
+      const float* data = x.data<float>() + row * kCount;
+      Ints order(kCount);
+      for (I i = 0; i < kCount; ++i) order[static_cast<std::size_t>(i)] = i;
+      std::stable_sort(order.begin(), order.end(), [&](I a, I b) { return data[a] > data[b]; });
+      expected.insert(expected.end(), order.begin(), order.begin() + k);
+    }
+    EXPECT_EQ(elements<I>(top(x, k)[1].tensor()), expected);
+    EXPECT_EQ(elements<I>(top(x, k, {}, 4)[1].tensor()), expected);
+  }
+}
+
+TEST(TopK, RefusesKOutsideTheAxis) {
+  const Tensor x = Tensor::of<float>({2}, {1, 2});
+  EXPECT_EQ(top(x, 0)[0].tensor().shape(), Shape({0}));
+  EXPECT_EQ(reason_of([&] { top(x, 3); }), "op.value");
+  EXPECT_EQ(reason_of([&] { top(x, -1); }), "op.value");
+  EXPECT_EQ(reason_of([&] { top(x, 1, attributes({{"axis", I{1}}})); }), "op.axis");
+  EXPECT_EQ(reason_of([&] { run("TopK", {x, Tensor::of<I>({2}, {1, 1})}); }), "op.input");
+  EXPECT_EQ(reason_of([&] {
+              run("TopK", {Tensor::of<bool>({2}, {true, false}), Tensor::of<I>({1}, {1})});
+            }),
+            "op.type");
+}
+
+}  // namespace
+}  // namespace lanner::kernels::testing
