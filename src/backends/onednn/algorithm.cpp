@@ -1,0 +1,27 @@
+#include "backends/onednn/algorithm.h"
+
+#include <algorithm>
+
+#include "backends/onednn/engine.h"
+
+namespace lanner::backends::onednn {
+
+namespace {
+
+// Winograd's packed weights take up to four times the memory of the plain ones; this is where that is worth it.
+constexpr std::int64_t kWinogradLeastChannels = 32;
+constexpr std::int64_t kWinogradLeastSide = 8;
+
+}  // namespace
+
+Algorithm choose_algorithm(const ConvolutionProblem& problem) {
+  const kernels::Window& window = problem.window;
+  const bool three_by_three = window.rank == 2 && window.kernel[1] == 3 && window.kernel[2] == 3;
+  const bool dense = problem.groups == 1 && window.stride[1] == 1 && window.stride[2] == 1 && window.dilation[1] == 1 &&
+                     window.dilation[2] == 1;
+  const bool large = std::min(problem.inputs, problem.outputs) >= kWinogradLeastChannels &&
+                     std::min(window.output[1], window.output[2]) >= kWinogradLeastSide;
+  return has_avx512() && three_by_three && dense && large ? Algorithm::kWinograd : Algorithm::kDirect;
+}
+
+}  // namespace lanner::backends::onednn

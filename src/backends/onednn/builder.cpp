@@ -1,0 +1,222 @@
+#include "backends/onednn/builder.h"
+
+#include <algorithm>
+
+#include "backends/onednn/operators.h"
+#include "backends/onednn/weights.h"
+#include "base/fail.h"
+#include "kernels/registry.h"
+
+namespace lanner::backends::onednn {
+
+using program::Instruction;
+using program::kNoSlot;
+using program::SlotIndex;
+
+namespace {
+
+std::string operation_name(const Instruction& instruction) {
+  if (!instruction.stands_for.empty()) return fmt::format("{}", fmt::join(instruction.stands_for, "+"));
+  if (instruction.op != "FusedConv") return instruction.op;
+  std::string name = "Conv";
+  if (instruction.inputs.size() > 3 && instruction.inputs[3] != kNoSlot) name += "+Add";
+  const std::string activation = instruction.attributes.get_string("activation", "");
+  return activation.empty() ? name : name + "+" + activation;
+}
+
+}  // namespace
+
+Labels::Labels(const program::Block& block) {
+  for (const Instruction& instruction : block.instructions) {
+    instructions.push_back({{operation_name(instruction), instruction.name, "onednn", true},
+                            {"Reorder", instruction.name, "onednn", true}});
+  }
+  instructions.push_back({{}, {"Reorder", "outputs", "onednn", true}});
+}
+
+Builder::Builder(const program::Block& block, std::span<const Tensor> constants, const Labels& labels, int threads)
+    : block_(block), constants_(constants), labels_(labels), plan_(std::make_unique<Plan>(threads)) {
+  slots_.resize(block.slots.size());
+  last_use_.assign(block.slots.size(), -1);
+  const int count = static_cast<int>(block.instructions.size());
+  for (int i = 0; i < count; ++i) {
+    for (const SlotIndex slot : block.instructions[static_cast<std::size_t>(i)].inputs) {
+      if (slot != kNoSlot) last_use_[slot] = i;
+    }
+  }
+  for (const SlotIndex slot : block.outputs) last_use_[slot] = count;
+  for (const auto& binding : block.constants) {
+    slots_[binding.slot].constant = &constants[binding.constant];
+    slots_[binding.slot].shape = constants[binding.constant].shape();
+  }
+}
+
+std::unique_ptr<Plan> Builder::build(std::span<const Shape> input_shapes) {
+  const ThreadCount threads(plan_->threads());
+  for (std::size_t i = 0; i < block_.inputs.size(); ++i) {
+    Slot& slot = slots_[block_.inputs[i]];
+    slot.defined = true;
+    slot.shape = input_shapes[i];
+    slot.stored = {plan_->add_buffer({Buffer::Place::kInput, static_cast<int>(i), 0, 0, {}}),
+                   plain_desc(dims_of(slot.shape))};
+  }
+  for (const Instruction& instruction : block_.instructions) {
+    base::with_context([&] { return fmt::format("in {} '{}'", instruction.op, instruction.name); },
+                       [&] {
+                         guarded([&] {
+                           OperatorBuilder builder(*this, instruction);
+                           find_builder(instruction.op)(builder);
+                         });
+                       });
+    ++current_;
+  }
+  std::vector<Shape> output_shapes;
+  for (std::size_t i = 0; i < block_.outputs.size(); ++i) {
+    guarded([&] { return_output(i); });
+    output_shapes.push_back(slots_[block_.outputs[i]].shape);
+  }
+  plan_->finish(std::move(output_shapes));
+  return std::move(plan_);
+}
+
+void Builder::return_output(std::size_t index) {
+  const Stored stored = store(block_.outputs[index]);
+  if (plan_->buffer(stored.buffer).place == Buffer::Place::kArena && is_plain(stored.desc)) {
+    plan_->return_buffer(stored.buffer, static_cast<int>(index));
+    return;
+  }
+  reorder(stored, {plan_->add_buffer({Buffer::Place::kOutput, static_cast<int>(index), 0, 0, {}}),
+                   plain_desc(stored.desc.dims())});
+}
+
+Stored Builder::store(SlotIndex index) {
+  Slot& slot = slots_[index];
+  if (slot.constant != nullptr && !slot.defined) {
+    if (slot.constant->element_type() != ElementType::kFloat32) {
+      base::fail(ErrorCode::kUnimplemented, "op.type", "oneDNN subgraphs take float32 only, but a constant is {}",
+                 slot.constant->type_string());
+    }
+    const Desc desc = plain_desc(dims_of(slot.shape));
+    slot.stored = {plan_->add_buffer({Buffer::Place::kConstant, -1, 0, 0, packed_weights(*slot.constant, desc, desc)}),
+                   desc};
+    slot.defined = true;
+  }
+  if (!slot.defined) base::fail(ErrorCode::kInternal, "backend.onednn", "a value is read before it is written");
+  return slot.stored;
+}
+
+Stored Builder::stored_as(SlotIndex index, const Desc& desc) {
+  const Stored stored = store(index);
+  if (stored.desc == desc) return stored;
+  Slot& slot = slots_[index];
+  for (const Stored& copy : slot.copies) {
+    if (copy.desc == desc) return copy;
+  }
+  Stored copy;
+  if (slot.constant != nullptr) {
+    copy = {plan_->add_buffer({Buffer::Place::kConstant, -1, 0, 0, packed_weights(*slot.constant, stored.desc, desc)}),
+            desc};
+  } else {
+    copy = new_buffer(desc);
+    reorder(stored, copy);
+  }
+  slot.copies.push_back(copy);
+  return copy;
+}
+
+Stored Builder::new_buffer(const Desc& desc) {
+  return {plan_->add_buffer({Buffer::Place::kArena, -1, desc.get_size(), 0, {}}), desc};
+}
+
+void Builder::reorder(const Stored& from, const Stored& to) {
+  dnnl::primitive_attr attributes;
+  attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  const dnnl::reorder::primitive_desc description(engine(), from.desc, engine(), to.desc, attributes);
+  const auto at = static_cast<std::size_t>(current_);
+  plan_->add_step(dnnl::reorder(description), {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}}, description.scratchpad_desc(),
+                  labels_.instructions[at].reorder, nullptr);
+}
+
+SlotIndex OperatorBuilder::slot(int input) const {
+  if (!has(input)) base::invalid("op.input", "input {} is required, but absent", input);
+  return instruction_.inputs[static_cast<std::size_t>(input)];
+}
+
+bool OperatorBuilder::has(int input) const {
+  return input < input_count() && instruction_.inputs[static_cast<std::size_t>(input)] != kNoSlot;
+}
+
+const Shape& OperatorBuilder::shape(int input) const {
+  return builder_.slots_[slot(input)].shape;
+}
+
+const Tensor* OperatorBuilder::constant(int input) const {
+  return has(input) ? builder_.slots_[slot(input)].constant : nullptr;
+}
+
+std::optional<float> OperatorBuilder::scalar(int input) const {
+  if (!has(input)) return std::nullopt;
+  const Tensor* tensor = constant(input);
+  if (tensor == nullptr || tensor->element_type() != ElementType::kFloat32 || tensor->element_count() != 1) {
+    base::invalid("op.input", "input {} must be a constant float32 number", input);
+  }
+  return *tensor->data<float>();
+}
+
+Stored OperatorBuilder::packed(int index, const Desc& from, const Desc& to, float scale) {
+  const Tensor* tensor = constant(index);
+  if (tensor == nullptr || tensor->element_type() != ElementType::kFloat32) {
+    base::invalid("op.input", "input {} must be a float32 constant", index);
+  }
+  return {builder_.plan_->add_buffer({Buffer::Place::kConstant, -1, 0, 0, packed_weights(*tensor, from, to, scale)}),
+          to};
+}
+
+bool OperatorBuilder::may_overwrite(int index) const {
+  const SlotIndex wanted = slot(index);
+  const Builder::Slot& state = builder_.slots_[wanted];
+  return state.defined && builder_.last_use_[wanted] == builder_.current_ &&
+         std::ranges::count(instruction_.inputs, wanted) == 1 &&
+         builder_.plan_->buffer(state.stored.buffer).place == Buffer::Place::kArena;
+}
+
+void OperatorBuilder::emit(const dnnl::primitive& primitive, std::vector<Argument> arguments, const Desc& scratchpad) {
+  const auto at = static_cast<std::size_t>(builder_.current_);
+  builder_.plan_->add_step(primitive, std::move(arguments), scratchpad, builder_.labels_.instructions[at].operation,
+                           &instruction_);
+}
+
+void OperatorBuilder::define(const Shape& shape, const Stored& stored) {
+  if (instruction_.outputs.empty() || instruction_.outputs[0] == kNoSlot) return;
+  Builder::Slot& slot = builder_.slots_[instruction_.outputs[0]];
+  slot.defined = true;
+  slot.shape = shape;
+  slot.stored = stored;
+}
+
+void OperatorBuilder::run_native(const Shape& shape) {
+  const kernels::OperatorRow* row = kernels::find_operator(instruction_.op);
+  if (row == nullptr) {
+    base::fail(ErrorCode::kUnimplemented, "op.unsupported", "oneDNN lacks this form of {}, which has no kernel either",
+               instruction_.op);
+  }
+  NativeCall call;
+  for (int i = 0; i < input_count(); ++i) {
+    NativeCall::Input& input = call.inputs.emplace_back();
+    if (const Tensor* tensor = constant(i)) {
+      input.constant = *tensor;
+    } else if (has(i)) {
+      input.buffer = plain_input(i).buffer;
+      input.shape = this->shape(i);
+    }
+  }
+  const Stored output = new_buffer(plain_desc(dims_of(shape)));
+  call.output = output.buffer;
+  call.output_shape = shape;
+  call.kernel = row->make({instruction_.attributes, input_count(), 1});
+  const auto at = static_cast<std::size_t>(builder_.current_);
+  builder_.plan_->add_step(std::move(call), builder_.labels_.instructions[at].operation, &instruction_);
+  define(shape, output);
+}
+
+}  // namespace lanner::backends::onednn

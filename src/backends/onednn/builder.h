@@ -1,0 +1,105 @@
+// Writes a Plan from a block, for given input shapes. The operators (operators.h) do so through the OperatorBuilder of
+// their instruction: they ask for inputs in the layouts that suit them, emit primitives and define the output.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "backends/onednn/engine.h"
+#include "backends/onednn/plan.h"
+#include "profile/recorder.h"
+#include "program/program.h"
+
+namespace lanner::backends::onednn {
+
+// The names of a block's profile events; they belong to the compiled subgraph, since plans come and go.
+struct Labels {
+  struct Pair {
+    profile::Label operation;
+    profile::Label reorder;  // of an input or, for the last pair, of a block output
+  };
+  explicit Labels(const program::Block& block);
+  std::vector<Pair> instructions;  // and one more for the block's outputs
+};
+
+class Builder {
+ public:
+  // All arguments outlive the plan.
+  Builder(const program::Block& block, std::span<const Tensor> constants, const Labels& labels, int threads);
+
+  // Throws Error where the shapes do not fit the operators.
+  std::unique_ptr<Plan> build(std::span<const Shape> input_shapes);
+
+ private:
+  friend class OperatorBuilder;
+
+  // What is known of a slot once it has been written.
+  struct Slot {
+    const Tensor* constant = nullptr;
+    bool defined = false;
+    Shape shape;
+    Stored stored;               // as its producer left it; of a constant, after its first use as data
+    std::vector<Stored> copies;  // in other layouts
+  };
+
+  Stored stored_as(program::SlotIndex slot, const Desc& desc);
+  Stored store(program::SlotIndex slot);
+  Stored new_buffer(const Desc& desc);
+  void reorder(const Stored& from, const Stored& to);
+  void return_output(std::size_t index);
+
+  const program::Block& block_;
+  std::span<const Tensor> constants_;
+  const Labels& labels_;
+  std::unique_ptr<Plan> plan_;
+  std::vector<Slot> slots_;
+  std::vector<int> last_use_;  // of each slot: the last instruction that reads it; past all of them for an output
+  int current_ = 0;            // the instruction being built, or their number while outputs are returned
+};
+
+// What one operator sees while its instruction is built.
+class OperatorBuilder {
+ public:
+  OperatorBuilder(Builder& builder, const program::Instruction& instruction)
+      : builder_(builder), instruction_(instruction) {}
+
+  const program::Instruction& instruction() const { return instruction_; }
+  const tensor::Attributes& attributes() const { return instruction_.attributes; }
+  int input_count() const { return static_cast<int>(instruction_.inputs.size()); }
+  bool has(int input) const;
+  const Shape& shape(int input) const;  // throws `op.input` when absent
+  // Null for an input that is absent or not a constant.
+  const Tensor* constant(int input) const;
+  // The first element of a constant float32 input; nothing when it is absent. Throws `op.input` when it is not
+  // constant.
+  std::optional<float> scalar(int input) const;
+
+  // An input as it lies, or in a given layout (a reorder is emitted, once, where it is another).
+  Stored input(int index) { return builder_.store(slot(index)); }
+  Stored input(int index, const Desc& desc) { return builder_.stored_as(slot(index), desc); }
+  Stored plain_input(int index) { return input(index, plain_desc(dims_of(shape(index)))); }
+  // A constant input, read as `from`, packed as `to` with every element times `scale`.
+  Stored packed(int index, const Desc& from, const Desc& to, float scale = 1.0F);
+  // Whether the input's buffer may be overwritten by this instruction: nobody needs it later, and no other input of the
+  // instruction is the same value.
+  bool may_overwrite(int index) const;
+
+  Stored new_buffer(const Desc& desc) { return builder_.new_buffer(desc); }
+  void reorder(const Stored& from, const Stored& to) { builder_.reorder(from, to); }
+  void emit(const dnnl::primitive& primitive, std::vector<Argument> arguments, const Desc& scratchpad);
+  // Output 0; `stored` holds it.
+  void define(const Shape& shape, const Stored& stored);
+  // The whole instruction on its native kernel, for what oneDNN does not have; output 0 gets `shape`.
+  void run_native(const Shape& shape);
+
+ private:
+  program::SlotIndex slot(int input) const;
+
+  Builder& builder_;
+  const program::Instruction& instruction_;
+};
+
+}  // namespace lanner::backends::onednn

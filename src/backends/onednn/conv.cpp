@@ -1,0 +1,178 @@
+// Conv and FusedConv: out = activation(conv(X, W) + B + residual), inputs X, W, B?, residual?. Bias, residual and
+// activation are oneDNN post-operations where the algorithm has them.
+#include <algorithm>
+#include <string_view>
+#include <vector>
+
+#include "backends/onednn/algorithm.h"
+#include "backends/onednn/operators.h"
+#include "base/fail.h"
+
+namespace lanner::backends::onednn {
+
+namespace {
+
+using dnnl::algorithm;
+using dnnl::convolution_forward;
+using dnnl::prop_kind;
+
+constexpr int kResidual = 3;
+
+enum class Residual : std::uint8_t { kNone, kSum, kBinary };
+
+// Of the three dimensions a Window holds, those that the tensors have.
+Dims spatial(const kernels::Window& window, const kernels::WindowDims& values, std::int64_t subtract = 0) {
+  Dims dims;
+  for (int i = kernels::kWindowRank - window.rank; i < kernels::kWindowRank; ++i) {
+    dims.push_back(values[static_cast<std::size_t>(i)] - subtract);
+  }
+  return dims;
+}
+
+class ConvBuilder {
+ public:
+  explicit ConvBuilder(OperatorBuilder& builder) : builder_(builder) {}
+
+  void build() {
+    read_problem();
+    const Shape& x = builder_.shape(0);
+    shape_ = problem_.window.output_shape(problem_.batch, problem_.outputs);
+    if (builder_.has(kResidual) && builder_.shape(kResidual) != shape_) {
+      base::invalid("op.shape", "the residual must have shape {}, but has {}", shape_.to_string(),
+                    builder_.shape(kResidual).to_string());
+    }
+    if (x.element_count() == 0 && shape_.element_count() != 0) return builder_.run_native(shape_);
+    if (define_if_empty(builder_, shape_)) return;
+    if (builder_.constant(1) == nullptr) return builder_.run_native(shape_);
+    if (builder_.attributes().has("activation")) activation_ = activation_of(builder_.attributes());
+    choose_primitive();
+    emit();
+  }
+
+ private:
+  void read_problem() {
+    const Shape& x = builder_.shape(0);
+    const Shape& w = builder_.shape(1);
+    if (x.rank() < 3 || x.rank() > 5 || w.rank() != x.rank()) {
+      base::invalid("op.rank", "the input and the weights must have the same rank, 3 to 5, but have shapes {} and {}",
+                    x.to_string(), w.to_string());
+    }
+    const kernels::WindowAttributes attributes = kernels::parse_window(builder_.attributes());
+    const auto kernel = w.dims().subspan(2);
+    if (!attributes.kernel.empty() && !std::ranges::equal(attributes.kernel, kernel)) {
+      base::invalid("op.attribute", "'kernel_shape' must be the weights', whose shape is {}", w.to_string());
+    }
+    const std::int64_t groups = builder_.attributes().get_int("group", 1);
+    if (groups < 1 || x[1] % groups != 0 || w[0] % groups != 0 || x[1] / groups != w[1] || w[0] < 1 || w[1] < 1) {
+      base::invalid("op.shape", "weights of shape {} do not fit an input of shape {} in {} groups", w.to_string(),
+                    x.to_string(), groups);
+    }
+    if (builder_.has(2) && builder_.shape(2) != Shape{w[0]}) {
+      base::invalid("op.shape", "the bias must have shape [{}], but has {}", w[0], builder_.shape(2).to_string());
+    }
+    problem_ = {x[0], groups, x[1], w[0], kernels::make_window(attributes, x, kernel)};
+    weight_dims_ = dims_of(w);
+    if (groups > 1) {
+      weight_dims_[0] /= groups;
+      weight_dims_.insert(weight_dims_.begin(), groups);
+    }
+  }
+
+  convolution_forward::primitive_desc make(algorithm how, const Desc& src, const Desc& dst, Residual residual,
+                                           bool with_activation) const {
+    const kernels::Window& window = problem_.window;
+    const Dims strides = spatial(window, window.stride);
+    const Dims dilates = spatial(window, window.dilation, 1);
+    const Dims begin = spatial(window, window.pad_begin);
+    const Dims end = spatial(window, window.pad_end);
+    const Desc weights = any_desc(weight_dims_);
+    const auto description =
+        builder_.has(2) ? convolution_forward::desc(prop_kind::forward_inference, how, src, weights,
+                                                    plain_desc({problem_.outputs}), dst, strides, dilates, begin, end)
+                        : convolution_forward::desc(prop_kind::forward_inference, how, src, weights, dst, strides,
+                                                    dilates, begin, end);
+    dnnl::post_ops post;
+    if (residual == Residual::kSum) post.append_sum();
+    if (residual == Residual::kBinary) post.append_binary(algorithm::binary_add, dst);
+    if (with_activation) {
+      for (const ElementwiseStep& step : activation_) post.append_eltwise(1.0F, step.algorithm, step.alpha, step.beta);
+    }
+    dnnl::primitive_attr attributes = user_scratchpad();
+    attributes.set_post_ops(post);
+    return {description, attributes, engine(), true};
+  }
+
+  // The best primitive that oneDNN has, the residual being summed in place.
+  void choose_primitive() {
+    const Dims x = dims_of(builder_.shape(0));
+    const Dims y = dims_of(shape_);
+    const Residual residual = builder_.has(kResidual) ? Residual::kSum : Residual::kNone;
+    // A picture's few channels are read as they lie.
+    const Desc src = problem_.inputs < 8 ? any_desc(x) : blocked_desc(x);
+    const Desc dst = blocked_desc(y);
+    if (choose_algorithm(problem_) == Algorithm::kWinograd) {
+      primitive_ = make(algorithm::convolution_winograd, src, dst, residual, true);
+      if (primitive_) return;
+      // It has no activations but ReLU; a pass of its own costs far less than the direct algorithm.
+      activation_fused_ = false;
+      primitive_ = make(algorithm::convolution_winograd, src, dst, residual, false);
+      if (primitive_) return;
+      activation_fused_ = true;
+    }
+    primitive_ = make(algorithm::convolution_direct, src, dst, residual, true);
+    if (primitive_ && !is_reference(primitive_.impl_info_str())) return;
+    primitive_ = make(algorithm::convolution_direct, any_desc(x), any_desc(y), residual, true);
+    if (!primitive_) base::fail(ErrorCode::kInternal, "backend.onednn", "oneDNN has no such convolution");
+  }
+
+  void emit() {
+    Desc dst = primitive_.dst_desc();
+    Stored to;
+    std::vector<Argument> arguments;
+    if (!builder_.has(kResidual)) {
+      to = builder_.new_buffer(dst);
+    } else if (builder_.may_overwrite(kResidual) && builder_.input(kResidual).desc == dst) {
+      to = builder_.input(kResidual);
+    } else if (!builder_.may_overwrite(kResidual) && use_binary_residual()) {
+      dst = primitive_.dst_desc();
+      arguments.push_back({DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1, builder_.input(kResidual, dst)});
+      to = builder_.new_buffer(dst);
+    } else {
+      to = builder_.new_buffer(dst);
+      builder_.reorder(builder_.input(kResidual), to);
+    }
+    arguments.push_back({DNNL_ARG_SRC, builder_.input(0, primitive_.src_desc())});
+    arguments.push_back({DNNL_ARG_WEIGHTS, builder_.packed(1, plain_desc(weight_dims_), primitive_.weights_desc())});
+    if (builder_.has(2)) arguments.push_back({DNNL_ARG_BIAS, builder_.plain_input(2)});
+    arguments.push_back({DNNL_ARG_DST, to});
+    builder_.emit(convolution_forward(primitive_), std::move(arguments), primitive_.scratchpad_desc());
+    if (!activation_fused_) emit_elementwise(builder_, activation_, to, to);
+    builder_.define(shape_, to);
+  }
+
+  // Takes the residual as a second operand, where that is as fast as summing in place.
+  bool use_binary_residual() {
+    if (!activation_fused_ || choose_algorithm(problem_) == Algorithm::kWinograd) return false;
+    auto primitive =
+        make(algorithm::convolution_direct, primitive_.src_desc(), primitive_.dst_desc(), Residual::kBinary, true);
+    if (!primitive || std::string_view(primitive.impl_info_str()) != primitive_.impl_info_str()) return false;
+    primitive_ = primitive;
+    return true;
+  }
+
+  OperatorBuilder& builder_;
+  ConvolutionProblem problem_{};
+  Dims weight_dims_;
+  Shape shape_;
+  Elementwise activation_;
+  bool activation_fused_ = true;
+  convolution_forward::primitive_desc primitive_;
+};
+
+}  // namespace
+
+void build_conv(OperatorBuilder& builder) {
+  ConvBuilder(builder).build();
+}
+
+}  // namespace lanner::backends::onednn

@@ -1,0 +1,70 @@
+#include "backends/onednn/engine.h"
+
+#include "base/fail.h"
+
+#ifdef LANNER_OPENMP
+#include <omp.h>
+#endif
+
+namespace lanner::backends::onednn {
+
+const dnnl::engine& engine() {
+  static const dnnl::engine engine = [] {
+    dnnl::set_primitive_cache_capacity(0);
+    return dnnl::engine(dnnl::engine::kind::cpu, 0);
+  }();
+  return engine;
+}
+
+bool has_avx512() {
+  static const bool found = [] {
+    const auto isa = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
+    const auto needed = static_cast<unsigned>(dnnl::cpu_isa::avx512_core);
+    return (isa & needed) == needed;
+  }();
+  return found;
+}
+
+Dims dims_of(const Shape& shape) {
+  if (shape.rank() == 0) return {1};
+  return {shape.begin(), shape.end()};
+}
+
+Desc plain_desc(const Dims& dims) {
+  Dims strides(dims.size());
+  dnnl::memory::dim stride = 1;
+  for (std::size_t i = dims.size(); i-- > 0;) {
+    strides[i] = stride;
+    stride *= dims[i] > 0 ? dims[i] : 1;
+  }
+  return {dims, dnnl::memory::data_type::f32, strides};
+}
+
+Desc blocked_desc(const Dims& dims) {
+  constexpr Tag kBlocks16[] = {Tag::nCw16c, Tag::nChw16c, Tag::nCdhw16c};
+  constexpr Tag kBlocks8[] = {Tag::nCw8c, Tag::nChw8c, Tag::nCdhw8c};
+  if (dims.size() < 3 || dims.size() > 5) return plain_desc(dims);
+  return {dims, dnnl::memory::data_type::f32, (has_avx512() ? kBlocks16 : kBlocks8)[dims.size() - 3]};
+}
+
+Desc any_desc(const Dims& dims) {
+  return {dims, dnnl::memory::data_type::f32, Tag::any};
+}
+
+void fail(dnnl_status_t status, std::string_view what) {
+  base::fail(ErrorCode::kInternal, "backend.onednn", "oneDNN: {} (status {})", what, static_cast<int>(status));
+}
+
+#ifdef LANNER_OPENMP
+ThreadCount::ThreadCount(int threads) : before_(omp_get_max_threads()) {
+  if (threads != before_) omp_set_num_threads(threads);
+}
+ThreadCount::~ThreadCount() {
+  omp_set_num_threads(before_);
+}
+#else
+ThreadCount::ThreadCount(int) {}
+ThreadCount::~ThreadCount() = default;
+#endif
+
+}  // namespace lanner::backends::onednn

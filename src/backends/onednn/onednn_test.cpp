@@ -1,0 +1,472 @@
+// oneDNN subgraphs against the same blocks on the native kernels.
+#include <atomic>
+#include <string>
+#include <thread>
+
+#include "backends/backend_testing.h"
+#include "lanner/error.h"
+
+namespace lanner::backends::testing {
+namespace {
+
+using I = std::int64_t;
+using Ints = std::vector<std::int64_t>;
+
+// Runs `writer` on both backends and returns the largest relative error of any output.
+double error_of(const BlockWriter& writer, const std::vector<Tensor>& inputs, int threads = 2) {
+  const int count = static_cast<int>(writer.block.outputs.size());
+  const std::vector<Tensor> expected = run(*build("native", writer), inputs, count);
+  const auto subgraph = build("onednn", writer, threads);
+  double worst = 0;
+  for (const int run_threads : {threads, 1}) {
+    const std::vector<Tensor> actual = run(*subgraph, inputs, count, run_threads);
+    for (int i = 0; i < count; ++i) {
+      const auto at = static_cast<std::size_t>(i);
+      worst = std::max(worst, relative_error(expected[at], actual[at]));
+    }
+  }
+  return worst;
+}
+
+struct ConvCase {
+  std::string name;
+  Shape x;
+  Shape w;
+  I group = 1;
+  Ints strides = {};
+  Ints pads = {};
+  Ints dilations = {};
+  std::string auto_pad = "NOTSET";
+};
+
+std::vector<std::pair<std::string, tensor::Attribute>> attributes_of(const ConvCase& c) {
+  std::vector<std::pair<std::string, tensor::Attribute>> attributes{{"group", c.group}};
+  if (!c.strides.empty()) attributes.emplace_back("strides", c.strides);
+  if (!c.pads.empty()) attributes.emplace_back("pads", c.pads);
+  if (!c.dilations.empty()) attributes.emplace_back("dilations", c.dilations);
+  if (c.auto_pad != "NOTSET") attributes.emplace_back("auto_pad", c.auto_pad);
+  return attributes;
+}
+
+// Winograd's, with room; the direct algorithm is far below.
+constexpr double kTolerance = 4e-6;
+
+class OnednnConv : public ::testing::TestWithParam<ConvCase> {};
+
+TEST_P(OnednnConv, AgreesWithTheNativeKernel) {
+  const ConvCase& c = GetParam();
+  BlockWriter writer;
+  const auto x = writer.input(c.x);
+  const auto w = writer.constant(random_tensor(c.w, 2));
+  const auto b = writer.constant(random_tensor({c.w[0]}, 3));
+  writer.output(writer.add("Conv", {x, w, b}, attributes_of(c)));
+  writer.output(writer.add("Conv", {x, w}, attributes_of(c)));
+  EXPECT_LT(error_of(writer, {random_tensor(c.x, 1)}), kTolerance);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Forms, OnednnConv,
+    ::testing::Values(ConvCase{"pointwise", {1, 32, 14, 14}, {48, 32, 1, 1}},
+                      ConvCase{"pointwise_strided", {2, 24, 15, 14}, {40, 24, 1, 1}, 1, {2, 2}},
+                      ConvCase{"picture", {1, 3, 65, 63}, {32, 3, 7, 7}, 1, {2, 2}, {3, 3, 3, 3}},
+                      ConvCase{"winograd", {1, 64, 28, 28}, {64, 64, 3, 3}, 1, {}, {1, 1, 1, 1}},
+                      ConvCase{"winograd_odd", {2, 40, 17, 11}, {33, 40, 3, 3}, 1, {}, {1, 1, 1, 1}},
+                      ConvCase{"winograd_unpadded", {1, 32, 20, 20}, {32, 32, 3, 3}},
+                      ConvCase{"winograd_asymmetric", {1, 32, 20, 20}, {32, 32, 3, 3}, 1, {}, {0, 1, 2, 0}},
+                      ConvCase{"strided", {1, 16, 21, 20}, {24, 16, 3, 3}, 1, {2, 2}, {1, 1, 1, 1}},
+                      ConvCase{"asymmetric", {1, 8, 19, 20}, {16, 8, 3, 5}, 1, {2, 1}, {0, 1, 2, 3}},
+                      ConvCase{"dilated", {1, 32, 19, 19}, {64, 32, 3, 3}, 1, {}, {6, 6, 6, 6}, {6, 6}},
+                      ConvCase{"depthwise", {1, 40, 20, 20}, {40, 1, 3, 3}, 40, {}, {1, 1, 1, 1}},
+                      ConvCase{"depthwise_strided", {2, 72, 21, 21}, {72, 1, 5, 5}, 72, {2, 2}, {2, 2, 2, 2}},
+                      ConvCase{"depthwise_multiplied", {1, 8, 11, 11}, {16, 1, 3, 3}, 8, {}, {1, 1, 1, 1}},
+                      ConvCase{"grouped", {1, 64, 14, 14}, {64, 16, 3, 3}, 4, {}, {1, 1, 1, 1}},
+                      ConvCase{"grouped_odd", {1, 6, 9, 9}, {9, 2, 3, 3}, 3, {}, {1, 1, 1, 1}},
+                      ConvCase{"few_channels", {1, 5, 9, 9}, {3, 5, 3, 3}, 1, {}, {1, 1, 1, 1}},
+                      ConvCase{"same_upper", {1, 16, 14, 15}, {16, 16, 4, 4}, 1, {2, 2}, {}, {}, "SAME_UPPER"},
+                      ConvCase{"same_lower", {1, 16, 14, 15}, {16, 16, 4, 4}, 1, {2, 2}, {}, {}, "SAME_LOWER"},
+                      ConvCase{"one_dimension", {2, 16, 50}, {20, 16, 3}, 1, {2}, {1, 2}},
+                      ConvCase{
+                          "three_dimensions", {1, 16, 6, 7, 8}, {16, 16, 3, 3, 3}, 1, {1, 2, 1}, {1, 1, 1, 1, 1, 1}}),
+    [](const auto& form) { return form.param.name; });
+
+struct FusedCase {
+  std::string name;
+  std::string activation;
+  std::vector<std::pair<std::string, float>> parameters = {};
+};
+
+class OnednnFusedConv : public ::testing::TestWithParam<FusedCase> {};
+
+// The reference is the chain Conv, Add, activation; `problem` has the form that the fused one takes.
+double fused_error(const FusedCase& fused, const ConvCase& c, bool residual, bool residual_lives_on) {
+  BlockWriter reference;
+  BlockWriter writer;
+  for (BlockWriter* w : {&reference, &writer}) {
+    const auto x = w->input(c.x);
+    const Shape y{c.x[0], c.w[0], c.x[2], c.x[3]};
+    // A value of the residual's shape that is computed inside and may be overwritten.
+    const auto other = w->add("Conv", {x, w->constant(random_tensor({c.w[0], c.x[1], 1, 1}, 7))});
+    const auto weights = w->constant(random_tensor(c.w, 2));
+    const auto bias = w->constant(random_tensor({c.w[0]}, 3));
+    SlotIndex out;
+    if (w == &writer) {
+      auto attributes = attributes_of(c);
+      attributes.emplace_back("activation", fused.activation);
+      for (const auto& [name, value] : fused.parameters) attributes.emplace_back(name, value);
+      std::vector<SlotIndex> inputs{x, weights, bias};
+      if (residual) inputs.push_back(other);
+      out = w->add("FusedConv", inputs, attributes);
+    } else {
+      out = w->add("Conv", {x, weights, bias}, attributes_of(c));
+      if (residual) out = w->add("Add", {out, other});
+      std::vector<SlotIndex> inputs{out};
+      std::vector<std::pair<std::string, tensor::Attribute>> attributes;
+      for (const auto& [name, value] : fused.parameters) {
+        if (fused.activation == "Clip")
+          inputs.push_back(w->constant(Tensor::scalar(value)));
+        else
+          attributes.emplace_back(name, value);
+      }
+      out = w->add(fused.activation, inputs, attributes);
+    }
+    w->output(out);
+    if (residual_lives_on || !residual) w->output(other);
+  }
+  const std::vector<Tensor> inputs{random_tensor(c.x, 1)};
+  const int count = static_cast<int>(writer.block.outputs.size());
+  const std::vector<Tensor> expected = run(*build("native", reference), inputs, count);
+  const std::vector<Tensor> actual = run(*build("onednn", writer, 2), inputs, count, 2);
+  double worst = 0;
+  for (std::size_t i = 0; i < expected.size(); ++i) worst = std::max(worst, relative_error(expected[i], actual[i]));
+  return worst;
+}
+
+TEST_P(OnednnFusedConv, AgreesWithTheChainItStandsFor) {
+  const ConvCase forms[] = {{"winograd", {1, 32, 16, 16}, {48, 32, 3, 3}, 1, {}, {1, 1, 1, 1}},
+                            {"direct", {1, 24, 9, 9}, {24, 24, 1, 1}},
+                            {"odd", {2, 6, 9, 9}, {10, 6, 3, 3}, 1, {}, {1, 1, 1, 1}}};
+  for (const ConvCase& form : forms) {
+    for (const bool residual : {false, true}) {
+      for (const bool lives_on : {false, true}) {
+        EXPECT_LT(fused_error(GetParam(), form, residual, lives_on), kTolerance)
+            << form.name << (residual ? ", residual" : "") << (lives_on ? " lives on" : "");
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Activations, OnednnFusedConv,
+                         ::testing::Values(FusedCase{"Relu", "Relu"},
+                                           FusedCase{"Relu6", "Clip", {{"alpha", 0.0F}, {"beta", 6.0F}}},
+                                           FusedCase{"HardSwish", "HardSwish"}, FusedCase{"HardSigmoid", "HardSigmoid"},
+                                           FusedCase{"Sigmoid", "Sigmoid"}, FusedCase{"Tanh", "Tanh"},
+                                           FusedCase{"LeakyRelu", "LeakyRelu", {{"alpha", 0.2F}}},
+                                           FusedCase{"Elu", "Elu", {{"alpha", 0.5F}}}),
+                         [](const auto& form) { return form.param.name; });
+
+TEST(Onednn, FusedConvWhoseResidualIsItsOwnInput) {
+  BlockWriter reference;
+  BlockWriter writer;
+  for (BlockWriter* w : {&reference, &writer}) {
+    const auto x = w->add("Relu", {w->input({1, 32, 12, 12})});
+    const auto weights = w->constant(random_tensor({32, 32, 3, 3}, 2));
+    const Ints pads{1, 1, 1, 1};
+    if (w == &writer) {
+      w->output(w->add("FusedConv", {x, weights, program::kNoSlot, x}, {{"pads", pads}}));
+    } else {
+      w->output(w->add("Add", {w->add("Conv", {x, weights}, {{"pads", pads}}), x}));
+    }
+  }
+  const Tensor x = random_tensor({1, 32, 12, 12}, 1);
+  EXPECT_LT(relative_error(run(*build("native", reference), {x}, 1)[0], run(*build("onednn", writer), {x}, 1)[0]),
+            kTolerance);
+}
+
+struct PoolCase {
+  std::string name;
+  std::string op;
+  Shape x;
+  std::vector<std::pair<std::string, tensor::Attribute>> attributes;
+};
+
+class OnednnPool : public ::testing::TestWithParam<PoolCase> {};
+
+TEST_P(OnednnPool, AgreesWithTheNativeKernel) {
+  const PoolCase& c = GetParam();
+  // Behind a convolution the input is blocked, alone it is plain.
+  for (const bool blocked : {false, true}) {
+    BlockWriter writer;
+    auto x = writer.input(c.x);
+    if (blocked) {
+      x = writer.add("Conv", {x, writer.constant(random_tensor({c.x[1], c.x[1], 1, 1}, 2))});
+    }
+    writer.output(writer.add(c.op, {x}, c.attributes));
+    // Below zero, so that a maximum over padding would show.
+    EXPECT_LT(error_of(writer, {random_tensor(c.x, 1, -3.0F, -1.0F)}), kTolerance) << (blocked ? "blocked" : "plain");
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Forms, OnednnPool,
+    ::testing::Values(
+        PoolCase{"max", "MaxPool", {1, 16, 12, 12}, {{"kernel_shape", Ints{2, 2}}, {"strides", Ints{2, 2}}}},
+        PoolCase{"max_padded",
+                 "MaxPool",
+                 {2, 20, 13, 12},
+                 {{"kernel_shape", Ints{3, 3}}, {"strides", Ints{2, 2}}, {"pads", Ints{1, 1, 1, 1}}}},
+        PoolCase{"max_asymmetric",
+                 "MaxPool",
+                 {1, 16, 13, 12},
+                 {{"kernel_shape", Ints{3, 3}}, {"strides", Ints{2, 2}}, {"pads", Ints{0, 1, 2, 0}}}},
+        PoolCase{"max_ceil",
+                 "MaxPool",
+                 {1, 16, 75, 38},
+                 {{"kernel_shape", Ints{2, 2}}, {"strides", Ints{2, 2}}, {"ceil_mode", I{1}}}},
+        PoolCase{
+            "max_ceil_padded",
+            "MaxPool",
+            {1, 16, 10, 11},
+            {{"kernel_shape", Ints{3, 3}}, {"strides", Ints{3, 3}}, {"pads", Ints{1, 1, 1, 1}}, {"ceil_mode", I{1}}}},
+        PoolCase{"max_dilated", "MaxPool", {1, 16, 10, 11}, {{"kernel_shape", Ints{3, 3}}, {"dilations", Ints{2, 2}}}},
+        PoolCase{"max_1d", "MaxPool", {1, 16, 21}, {{"kernel_shape", Ints{3}}, {"strides", Ints{2}}}},
+        PoolCase{"average",
+                 "AveragePool",
+                 {1, 16, 12, 12},
+                 {{"kernel_shape", Ints{3, 3}}, {"strides", Ints{2, 2}}, {"pads", Ints{1, 1, 1, 1}}}},
+        PoolCase{"average_included",
+                 "AveragePool",
+                 {1, 20, 12, 12},
+                 {{"kernel_shape", Ints{3, 3}}, {"pads", Ints{1, 0, 1, 2}}, {"count_include_pad", I{1}}}},
+        PoolCase{"average_ceil",
+                 "AveragePool",
+                 {1, 16, 12, 11},
+                 {{"kernel_shape", Ints{3, 3}}, {"strides", Ints{2, 2}}, {"ceil_mode", I{1}}}},
+        PoolCase{"average_ceil_included",
+                 "AveragePool",
+                 {1, 16, 12, 11},
+                 {{"kernel_shape", Ints{3, 3}},
+                  {"strides", Ints{2, 2}},
+                  {"pads", Ints{1, 1, 1, 1}},
+                  {"ceil_mode", I{1}},
+                  {"count_include_pad", I{1}}}},
+        PoolCase{"global_average", "GlobalAveragePool", {2, 20, 7, 9}, {}},
+        PoolCase{"global_max", "GlobalMaxPool", {2, 20, 7, 9}, {}}),
+    [](const auto& form) { return form.param.name; });
+
+// A small network: residual blocks, pooling, branches that meet in a Concat, an intermediate that is also an output.
+BlockWriter small_network(tensor::ValueType type) {
+  BlockWriter w;
+  const auto weights = [&](Shape shape, unsigned seed) { return w.constant(random_tensor(shape, seed, -0.2F, 0.2F)); };
+  const Ints ones{1, 1, 1, 1};
+  const auto x = w.input(std::move(type));
+  auto stem =
+      w.add("Conv", {x, weights({32, 3, 3, 3}, 1), weights({32}, 2)}, {{"pads", ones}, {"strides", Ints{2, 2}}});
+  stem = w.add("Relu", {stem});
+  const auto branch = w.add("Conv", {stem, weights({32, 32, 3, 3}, 3)}, {{"pads", ones}});
+  const auto sum = w.add("Relu", {w.add("Add", {branch, stem})});
+  const auto pooled = w.add("MaxPool", {sum}, {{"kernel_shape", Ints{2, 2}}, {"strides", Ints{2, 2}}});
+  const auto left = w.add("Sigmoid", {w.add("Conv", {pooled, weights({24, 32, 1, 1}, 4)})});
+  const auto right = w.add("Conv", {pooled, weights({40, 32, 3, 3}, 5)}, {{"pads", ones}});
+  const auto gate =
+      w.add("HardSigmoid", {w.add("Conv", {w.add("GlobalAveragePool", {right}), weights({40, 40, 1, 1}, 6)})});
+  const auto joined = w.add("Concat", {left, w.add("Mul", {right, gate})}, {{"axis", I{1}}});
+  const auto scaled = w.add("Add", {joined, weights({64, 1, 1}, 8)});
+  const auto up =
+      w.add("Resize", {scaled, program::kNoSlot, w.constant(Tensor::of<float>({4}, {1, 1, 2, 2}))},
+            {{"coordinate_transformation_mode", std::string("asymmetric")}, {"nearest_mode", std::string("floor")}});
+  w.output(w.add("Conv", {up, weights({12, 64, 1, 1}, 9)}));
+  w.output(sum);
+  w.output(left);
+  w.output(w.add("Sub", {w.constant(Tensor::scalar(1.0F)), left}));
+  return w;
+}
+
+TEST(Onednn, SmallNetwork) {
+  const BlockWriter writer = small_network(tensor::ValueType::tensor(ElementType::kFloat32, {1, 3, 40, 56}));
+  EXPECT_LT(error_of(writer, {random_tensor({1, 3, 40, 56}, 11)}), kTolerance);
+}
+
+TEST(Onednn, OpenSizesAreBuiltWhenTheyComeAndMemoryStaysFlat) {
+  tensor::ValueType type = tensor::ValueType::tensor(ElementType::kFloat32, {1, 3, 1, 1});
+  type.dims[0] = type.dims[2] = type.dims[3] = {};
+  const BlockWriter writer = small_network(type);
+  const auto subgraph = build("onednn", writer);
+  const auto native = build("native", writer);
+  const Shape sizes[] = {{1, 3, 32, 32}, {1, 3, 48, 36}, {2, 3, 20, 64}, {1, 3, 36, 48}};
+  std::vector<std::size_t> bytes;
+  for (int round = 0; round < 3; ++round) {
+    CountingAllocator allocator;
+    for (const Shape& size : sizes) {
+      const Tensor x = random_tensor(size, 3);
+      const auto actual = run(*subgraph, {x}, 4, 1, nullptr, allocator);
+      const auto expected = run(*native, {x}, 4);
+      for (std::size_t i = 0; i < 4; ++i) EXPECT_LT(relative_error(expected[i], actual[i]), kTolerance);
+    }
+    bytes.push_back(allocator.bytes);
+    // One arena a run, and what the one native step (Sub) asks for.
+    EXPECT_LE(allocator.calls, 8);
+  }
+  EXPECT_EQ(bytes[0], bytes[2]);
+  // More sizes than plans are kept: the oldest go, and come back when asked for.
+  for (int i = 0; i < 12; ++i) {
+    const Tensor x = random_tensor({1, 3, 16 + 4 * i, 16}, 4);
+    EXPECT_LT(relative_error(run(*native, {x}, 4)[0], run(*subgraph, {x}, 4)[0]), kTolerance);
+  }
+}
+
+TEST(Onednn, AnEmptyBatchGivesEmptyOutputs) {
+  tensor::ValueType type = tensor::ValueType::tensor(ElementType::kFloat32, {1, 3, 32, 32});
+  type.dims[0] = {};
+  const BlockWriter writer = small_network(type);
+  EXPECT_EQ(run(*build("onednn", writer), {random_tensor({0, 3, 32, 32}, 1)}, 4)[0].shape(), Shape({0, 12, 16, 16}));
+}
+
+TEST(Onednn, SessionsShareASubgraph) {
+  const BlockWriter writer = small_network(tensor::ValueType::tensor(ElementType::kFloat32, {1, 3, 32, 32}));
+  const auto subgraph = build("onednn", writer);
+  std::vector<Tensor> inputs;
+  std::vector<std::vector<Tensor>> expected;
+  for (unsigned i = 0; i < 4; ++i) {
+    inputs.push_back(random_tensor({1, 3, 32, 32}, i));
+    expected.push_back(run(*subgraph, {inputs[i]}, 4));
+  }
+  std::atomic<int> differences{0};
+  std::vector<std::thread> sessions;
+  for (unsigned i = 0; i < 4; ++i) {
+    sessions.emplace_back([&, i] {
+      for (int round = 0; round < 20; ++round) {
+        const std::vector<Tensor> actual = run(*subgraph, {inputs[i]}, 4);
+        for (std::size_t o = 0; o < 4; ++o) {
+          if (relative_error(expected[i][o], actual[o]) != 0) ++differences;
+        }
+      }
+    });
+  }
+  for (std::thread& session : sessions) session.join();
+  EXPECT_EQ(differences, 0);
+}
+
+TEST(Onednn, MatrixProducts) {
+  BlockWriter writer;
+  const auto a = writer.input({2, 3, 5, 8});
+  const auto b = writer.input({3, 8, 6});
+  const auto flat = writer.input({7, 8});
+  writer.output(writer.add("MatMul", {a, b}));
+  const auto w = writer.constant(random_tensor({8, 6}, 1));
+  writer.output(writer.add("MatMul", {a, w}));
+  writer.output(writer.add("MatMul", {flat, w}));
+  const auto wt = writer.constant(random_tensor({6, 8}, 2));
+  const auto bias = writer.constant(random_tensor({6}, 3));
+  const std::pair<std::string, tensor::Attribute> transposed{"transB", I{1}};
+  writer.output(writer.add("Gemm", {flat, wt, bias}, {transposed}));
+  writer.output(writer.add("Gemm", {flat, w, bias}, {{"alpha", 0.5F}, {"beta", 2.0F}}));
+  writer.output(writer.add("Gemm", {flat, w, writer.constant(random_tensor({7, 1}, 4))}));
+  writer.output(writer.add("Gemm", {flat, writer.constant(random_tensor({7, 6}, 5))}, {{"transA", I{1}}}));
+  writer.output(writer.add("Gemm", {flat, writer.add("Gemm", {flat, flat}, {{"transA", I{1}}})}, {transposed}));
+  EXPECT_LT(error_of(writer, {random_tensor({2, 3, 5, 8}, 6), random_tensor({3, 8, 6}, 7), random_tensor({7, 8}, 8)}),
+            1e-6);
+}
+
+TEST(Onednn, BroadcastingAndElementwise) {
+  BlockWriter writer;
+  const auto input = writer.input({2, 24, 6, 5});
+  const auto x = writer.add("Conv", {input, writer.constant(random_tensor({24, 24, 1, 1}, 1))});
+  const auto constant = [&](Shape shape) { return writer.constant(random_tensor(shape, 2, 0.5F, 2.0F)); };
+  for (const char* op : {"Add", "Sub", "Mul", "Div", "Max", "Min"}) {
+    writer.output(writer.add(op, {x, constant({24, 1, 1})}));
+    writer.output(writer.add(op, {x, constant({})}));
+    writer.output(writer.add(op, {x, constant({2, 1, 6, 5})}));
+    writer.output(writer.add(op, {x, constant({2, 24, 6, 5})}));
+    writer.output(writer.add(op, {constant({2, 24, 1, 5}), x}));
+    writer.output(writer.add(op, {constant({24, 6, 5}), constant({2, 1, 1, 1})}));
+    writer.output(writer.add(op, {x, input}));
+    writer.output(writer.add(op, {input, x}));
+  }
+  writer.output(writer.add("Softmax", {x}, {{"axis", I{1}}}));
+  writer.output(writer.add("Softmax", {x}));
+  for (const char* op : {"Relu", "LeakyRelu", "Elu", "HardSigmoid", "HardSwish", "Sigmoid", "Tanh", "Exp", "Abs"}) {
+    writer.output(writer.add(op, {x}));
+    writer.output(writer.add(op, {input}));
+  }
+  writer.output(writer.add("Clip", {x, writer.constant(Tensor::scalar(-0.5F)), program::kNoSlot}));
+  EXPECT_LT(error_of(writer, {random_tensor({2, 24, 6, 5}, 3)}), 2e-6);
+}
+
+struct ResizeCase {
+  std::string name, mode, coordinates, rounding;
+  std::vector<float> scales;
+  Ints sizes;
+};
+
+class OnednnResize : public ::testing::TestWithParam<ResizeCase> {};
+
+TEST_P(OnednnResize, AgreesWithTheNativeKernel) {
+  const ResizeCase& c = GetParam();
+  BlockWriter writer;
+  const auto x = writer.add("Conv", {writer.input({1, 16, 7, 9}), writer.constant(random_tensor({16, 16, 1, 1}, 1))});
+  std::vector<SlotIndex> inputs{x, program::kNoSlot};
+  if (c.sizes.empty()) {
+    inputs.push_back(writer.constant(Tensor::of<float>({4}, c.scales)));
+  } else {
+    inputs.push_back(program::kNoSlot);
+    inputs.push_back(writer.constant(Tensor::of<I>({4}, c.sizes)));
+  }
+  writer.output(
+      writer.add("Resize", inputs,
+                 {{"mode", c.mode}, {"coordinate_transformation_mode", c.coordinates}, {"nearest_mode", c.rounding}}));
+  EXPECT_LT(error_of(writer, {random_tensor({1, 16, 7, 9}, 3)}), 2e-6);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Forms, OnednnResize,
+    ::testing::Values(ResizeCase{"doubled", "nearest", "asymmetric", "floor", {1, 1, 2, 2}, {}},
+                      ResizeCase{"tripled", "nearest", "half_pixel", "round_prefer_floor", {1, 1, 3, 2}, {}},
+                      ResizeCase{"rounded_up", "nearest", "half_pixel", "round_prefer_ceil", {}, {1, 16, 28, 18}},
+                      ResizeCase{"half_pixel_floor", "nearest", "half_pixel", "floor", {1, 1, 2, 2}, {}},
+                      ResizeCase{"odd_size", "nearest", "asymmetric", "floor", {}, {1, 16, 13, 17}},
+                      ResizeCase{"linear", "linear", "half_pixel", "floor", {}, {1, 16, 13, 18}},
+                      ResizeCase{"linear_corners", "linear", "align_corners", "floor", {1, 1, 2, 2}, {}},
+                      ResizeCase{"linear_inexact", "linear", "half_pixel", "floor", {1, 1, 1.9F, 2.3F}, {}}),
+    [](const auto& form) { return form.param.name; });
+
+TEST(Onednn, ChildEventsNameTheOperators) {
+  BlockWriter writer;
+  const auto x = writer.input({1, 16, 8, 8});
+  const auto w = writer.constant(random_tensor({16, 16, 1, 1}, 1));
+  writer.output(writer.add("FusedConv", {x, w}, {{"activation", std::string("Relu")}}));
+  profile::Recorder recorder;
+  recorder.begin_run();
+  const auto subgraph = build("onednn", writer);
+  run(*subgraph, {random_tensor({1, 16, 8, 8}, 2)}, 1, 1, &recorder);
+  std::vector<std::string> ops;
+  for (const profile::Event& event : recorder.events()) {
+    EXPECT_TRUE(event.label->child);
+    EXPECT_EQ(event.label->backend, "onednn");
+    if (event.label->op != "Reorder") ops.push_back(event.label->op);
+  }
+  EXPECT_EQ(ops, std::vector<std::string>{"Conv+Relu"});
+}
+
+TEST(Onednn, ErrorsNameTheInstruction) {
+  BlockWriter writer;
+  const auto x = writer.input({1, 16, 8, 8});
+  writer.output(writer.add("Conv", {x, writer.constant(random_tensor({16, 8, 1, 1}, 1))}));
+  try {
+    build("onednn", writer);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.reason(), "op.shape");
+    EXPECT_EQ(error.context().at(0), "in Conv 'Conv_0'");
+  }
+  BlockWriter unknown;
+  unknown.output(unknown.add("NonZero", {unknown.input({4})}));
+  try {
+    build("onednn", unknown);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.reason(), "op.unsupported");
+  }
+}
+
+}  // namespace
+}  // namespace lanner::backends::testing

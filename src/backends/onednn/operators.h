@@ -1,0 +1,51 @@
+// How each operator becomes primitives: build functions by operator name.
+#pragma once
+
+#include <string_view>
+#include <vector>
+
+#include "backends/onednn/builder.h"
+
+namespace lanner::backends::onednn {
+
+using BuildOperator = void (*)(OperatorBuilder& builder);
+
+// Throws `op.unsupported` for an operator that is not in the table.
+BuildOperator find_builder(std::string_view op);
+
+// The families, one file each.
+void build_conv(OperatorBuilder& builder);  // Conv and FusedConv
+void build_pool(OperatorBuilder& builder);  // MaxPool, AveragePool and the global ones
+void build_matmul(OperatorBuilder& builder);
+void build_gemm(OperatorBuilder& builder);
+void build_elementwise(OperatorBuilder& builder);  // one input
+void build_binary(OperatorBuilder& builder);
+void build_concat(OperatorBuilder& builder);
+void build_resize(OperatorBuilder& builder);
+void build_softmax(OperatorBuilder& builder);
+
+// A function of one element in oneDNN's terms: the steps one after another.
+struct ElementwiseStep {
+  dnnl::algorithm algorithm;
+  float alpha = 0.0F;
+  float beta = 0.0F;
+};
+using Elementwise = std::vector<ElementwiseStep>;
+
+// The activation of a FusedConv: ONNX's operator of that name, with its attributes `alpha` and `beta`; for Clip they
+// are the bounds. Throws `op.attribute` for an unknown name.
+Elementwise activation_of(const tensor::Attributes& attributes);
+
+// Emits `function` from `from` to `to` (which may be the same) in their common layout.
+void emit_elementwise(OperatorBuilder& builder, const Elementwise& function, const Stored& from, const Stored& to);
+
+// Whether a primitive is one of oneDNN's reference loops, which are far too slow to use.
+bool is_reference(const char* implementation);
+
+// Defines an output that has no elements, and so needs no primitive.
+bool define_if_empty(OperatorBuilder& builder, const Shape& shape);
+
+// Attributes of a primitive whose scratchpad the plan provides.
+dnnl::primitive_attr user_scratchpad();
+
+}  // namespace lanner::backends::onednn

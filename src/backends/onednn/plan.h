@@ -1,0 +1,110 @@
+// A subgraph made ready for one set of input shapes: primitives in order, with their memory laid out in one arena by
+// lifetime. A Plan is immutable once finish() has run and is shared by all sessions; what a run changes (memory
+// objects, which oneDNN binds to addresses) is in States, kept in a pool so that a run creates nothing.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "backends/onednn/engine.h"
+#include "kernels/kernel.h"
+#include "profile/recorder.h"
+#include "program/program.h"
+
+namespace lanner::backends::onednn {
+
+// A piece of memory: where it is, and once the plan is finished, its offset.
+struct Buffer {
+  enum class Place : std::uint8_t {
+    kInput,     // the run's input `index`
+    kOutput,    // the run's output `index`
+    kArena,     // the run's arena, at `offset`
+    kConstant,  // `constant`
+  };
+  Place place;
+  int index = -1;
+  std::size_t bytes = 0;
+  std::size_t offset = 0;
+  std::shared_ptr<dnnl::memory> constant;
+};
+
+// A buffer read or written in a layout.
+struct Stored {
+  int buffer = -1;
+  Desc desc;
+};
+
+struct Argument {
+  int kind;  // DNNL_ARG_...
+  Stored stored;
+};
+
+// A step that a native kernel runs, on plain buffers and on constants of any type.
+struct NativeCall {
+  struct Input {
+    int buffer = -1;  // or `constant`; neither: absent
+    Shape shape;
+    Tensor constant;
+  };
+  std::unique_ptr<kernels::Kernel> kernel;
+  std::vector<Input> inputs;
+  int output = -1;  // buffer
+  Shape output_shape;
+};
+
+class Plan {
+ public:
+  explicit Plan(int threads);
+  ~Plan();
+
+  // Building, in the order the steps run. `label` and `instruction` outlive the plan.
+  int add_buffer(Buffer buffer);
+  const Buffer& buffer(int index) const { return buffers_[static_cast<std::size_t>(index)]; }
+  void add_step(const dnnl::primitive& primitive, std::vector<Argument> arguments, const Desc& scratchpad,
+                const profile::Label& label, const program::Instruction* instruction);
+  void add_step(NativeCall call, const profile::Label& label, const program::Instruction* instruction);
+  // The block's output `index` is what buffer `buffer` holds, plain, in the end.
+  void return_buffer(int buffer, int index);
+  // Lays out the arena. `output_shapes` are the block's outputs'.
+  void finish(std::vector<Shape> output_shapes);
+
+  int threads() const { return threads_; }
+  std::size_t arena_bytes() const { return arena_bytes_; }
+  // The context's inputs have the shapes the plan was made for. Thread-safe.
+  void run(kernels::KernelContext& context, profile::Recorder* recorder) const;
+
+ private:
+  struct Step {
+    dnnl::primitive primitive;
+    std::vector<std::pair<int, int>> arguments;  // DNNL_ARG_..., index into memories_; empty for a native call
+    std::unique_ptr<NativeCall> native;
+    const profile::Label* label;
+    const program::Instruction* instruction;
+  };
+  struct State;
+
+  int memory_index(const Stored& stored);
+  void touch(int buffer);
+  std::unique_ptr<State> take_state() const;
+  void run_native(const NativeCall& call, const State& state, kernels::KernelContext& context) const;
+
+  int threads_;
+  std::vector<Buffer> buffers_;
+  std::vector<std::pair<int, int>> lifetimes_;  // of each buffer: the first and the last step that touches it
+  std::vector<Stored> memories_;                // those that arguments name
+  std::vector<Step> steps_;
+  std::vector<Shape> output_shapes_;
+  std::size_t scratch_bytes_ = 0;  // the largest scratchpad; it lies behind the buffers
+  std::size_t scratch_offset_ = 0;
+  std::size_t arena_bytes_ = 0;
+  std::vector<int> scratchpads_;  // memories that are scratchpads
+
+  mutable std::mutex mutex_;                          // guards idle_
+  mutable std::vector<std::unique_ptr<State>> idle_;  // last used last
+};
+
+}  // namespace lanner::backends::onednn
