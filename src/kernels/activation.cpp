@@ -65,8 +65,15 @@ void run_clip(KernelContext& context) {
     const T low = clip_limit<T>(context, 1, "min", kFloat ? -Limits::infinity() : Limits::lowest());
     const T high = clip_limit<T>(context, 2, "max", kFloat ? Limits::infinity() : Limits::max());
     Tensor& output = context.allocate_output(0, input.element_type(), input.shape());
-    map_elements(context.threads(), input.element_count(), input.data<T>(), output.data<T>(),
-                 [low, high](T x) { return Minimum{}(Maximum{}(x, low), high); });
+    if (low != low || high != high) {
+      // A NaN limit makes everything NaN.
+      std::fill_n(output.data<T>(), input.element_count(), low != low ? low : high);
+      return;
+    }
+    map_elements(context.threads(), input.element_count(), input.data<T>(), output.data<T>(), [low, high](T x) {
+      const T y = x < low ? low : x;
+      return y > high ? high : y;
+    });
   });
 }
 

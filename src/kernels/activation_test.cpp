@@ -63,6 +63,8 @@ TEST(Clip, TakesAbsentLimitsAndCrossedOnes) {
   EXPECT_THAT(elements<float>(run("Clip", {x, Tensor(), high})), ElementsAre(-2, 0, 1, IsNan(), -kInfinity));
   EXPECT_THAT(elements<float>(run("Clip", {x, low})), ElementsAre(-1, 0, 2, IsNan(), -1));
   EXPECT_THAT(elements<float>(run("Clip", {x, high, low})), ElementsAre(-1, -1, -1, IsNan(), -1));
+  EXPECT_THAT(elements<float>(run("Clip", {vec<float>({1, 2}), Tensor::scalar<float>(kNaN)})),
+              ElementsAre(IsNan(), IsNan()));
   EXPECT_THAT(elements<std::uint8_t>(run("Clip", {vec<std::uint8_t>({1, 9}), vec<std::uint8_t>({3})})),
               ElementsAre(3, 9));
   EXPECT_EQ(reason_of([&] { run("Clip", {x, Tensor::scalar<I>(1)}); }), "op.type");
