@@ -105,12 +105,13 @@ class Builder {
 
   void add_nodes() {
     for (const pb::NodeProto& node : proto_.node()) {
-      base::with_context([&] { return "in " + describe(node); }, [&] {
-        if (node.op_type() == "Constant" && node.domain().empty())
-          add_constant(node);
-        else
-          add_node(node);
-      });
+      base::with_context([&] { return "in " + describe(node); },
+                         [&] {
+                           if (node.op_type() == "Constant" && node.domain().empty())
+                             add_constant(node);
+                           else
+                             add_node(node);
+                         });
     }
   }
 

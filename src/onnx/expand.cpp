@@ -43,7 +43,8 @@ struct Scope {
   std::unordered_map<std::string, pb::TypeProto> types;
 };
 
-const pb::OpSchema* function_schema(const pb::NodeProto& node, const std::function<bool(std::string_view)>& has_kernel) {
+const pb::OpSchema* function_schema(const pb::NodeProto& node,
+                                    const std::function<bool(std::string_view)>& has_kernel) {
   if (!node.domain().empty() || has_kernel(node.op_type())) return nullptr;
   const pb::OpSchema* schema = pb::OpSchemaRegistry::Instance()->GetSchema(node.op_type(), newest_opset(), "");
   return schema != nullptr && (schema->HasFunction() || schema->HasContextDependentFunction()) ? schema : nullptr;
@@ -133,7 +134,8 @@ void upgrade_body(const pb::NodeProto& call, const Scope& scope, pb::FunctionPro
 
 class Expander {
  public:
-  Expander(const std::function<bool(std::string_view)>& has_kernel, int round) : has_kernel_(has_kernel), round_(round) {}
+  Expander(const std::function<bool(std::string_view)>& has_kernel, int round)
+      : has_kernel_(has_kernel), round_(round) {}
 
   bool expand(pb::GraphProto& graph, const Scope* outer) {
     const Scope scope(graph, outer);
@@ -199,7 +201,8 @@ bool wants_expansion(const pb::GraphProto& graph, const std::function<bool(std::
 }  // namespace
 
 bool expand_functions(pb::ModelProto& model, const std::function<bool(std::string_view)>& has_kernel, int round) {
-  return wants_expansion(model.graph(), has_kernel) && Expander(has_kernel, round).expand(*model.mutable_graph(), nullptr);
+  return wants_expansion(model.graph(), has_kernel) &&
+         Expander(has_kernel, round).expand(*model.mutable_graph(), nullptr);
 }
 
 }  // namespace lanner::onnx

@@ -90,53 +90,56 @@ std::shared_ptr<MappedFile> ExternalData::file(const std::string& location) {
 }
 
 Tensor ExternalData::load(const pb::TensorProto& proto) {
-  return base::with_context([&] { return fmt::format("in tensor '{}'", proto.name()); }, [&] {
-    const ElementType type = element_type(proto);
-    const Shape shape = shape_of(proto);
-    if (type == ElementType::kString) {
-      base::invalid("model.external_data", "a tensor of strings cannot have external data");
-    }
-    std::string location;
-    std::size_t offset = 0;
-    std::optional<std::size_t> length;
-    for (const pb::StringStringEntryProto& entry : proto.external_data()) {
-      const auto number = [&] {
-        std::size_t value = 0;
-        const char* end = entry.value().data() + entry.value().size();
-        const auto [stop, failed] = std::from_chars(entry.value().data(), end, value);
-        if (failed != std::errc{} || stop != end) {
-          base::invalid("model.external_data", "the {} '{}' is not a number of bytes", entry.key(), entry.value());
+  return base::with_context(
+      [&] { return fmt::format("in tensor '{}'", proto.name()); },
+      [&] {
+        const ElementType type = element_type(proto);
+        const Shape shape = shape_of(proto);
+        if (type == ElementType::kString) {
+          base::invalid("model.external_data", "a tensor of strings cannot have external data");
         }
-        return value;
-      };
-      if (entry.key() == "location") location = entry.value();
-      if (entry.key() == "offset") offset = number();
-      if (entry.key() == "length") length = number();
-    }
-    const Tensor wanted = Tensor::wrap(type, shape, nullptr, nullptr);
-    const std::size_t needed = wanted.byte_count();
-    if (length && *length != needed) {
-      base::invalid("model.external_data", "{} needs {} bytes, but the length is given as {}", wanted.type_string(),
-                    needed, *length);
-    }
-    const std::shared_ptr<MappedFile> mapped = file(location);
-    if (offset > mapped->size_bytes() || needed > mapped->size_bytes() - offset) {
-      base::fail(ErrorCode::kDataLoss, "model.external_data",
-                 "{} needs {} bytes from offset {} of '{}', but the file has {} bytes", wanted.type_string(), needed,
-                 offset, location, mapped->size_bytes());
-    }
-    if (needed == 0) return Tensor::allocate(type, shape);
-    char* data = const_cast<char*>(mapped->data()) + offset;
-    const bool is_bool = type == ElementType::kBool;
-    const std::size_t alignment = static_cast<std::size_t>(std::max(element_bits(type) / 8, 1));
-    if (!is_bool && offset % std::min<std::size_t>(alignment, 8) == 0) return Tensor::wrap(type, shape, data, mapped);
-    Tensor copy = Tensor::allocate(type, shape);
-    if (is_bool)
-      std::transform(data, data + needed, copy.data<bool>(), [](char byte) { return byte != 0; });
-    else
-      std::memcpy(copy.raw_data(), data, needed);
-    return copy;
-  });
+        std::string location;
+        std::size_t offset = 0;
+        std::optional<std::size_t> length;
+        for (const pb::StringStringEntryProto& entry : proto.external_data()) {
+          const auto number = [&] {
+            std::size_t value = 0;
+            const char* end = entry.value().data() + entry.value().size();
+            const auto [stop, failed] = std::from_chars(entry.value().data(), end, value);
+            if (failed != std::errc{} || stop != end) {
+              base::invalid("model.external_data", "the {} '{}' is not a number of bytes", entry.key(), entry.value());
+            }
+            return value;
+          };
+          if (entry.key() == "location") location = entry.value();
+          if (entry.key() == "offset") offset = number();
+          if (entry.key() == "length") length = number();
+        }
+        const Tensor wanted = Tensor::wrap(type, shape, nullptr, nullptr);
+        const std::size_t needed = wanted.byte_count();
+        if (length && *length != needed) {
+          base::invalid("model.external_data", "{} needs {} bytes, but the length is given as {}", wanted.type_string(),
+                        needed, *length);
+        }
+        const std::shared_ptr<MappedFile> mapped = file(location);
+        if (offset > mapped->size_bytes() || needed > mapped->size_bytes() - offset) {
+          base::fail(ErrorCode::kDataLoss, "model.external_data",
+                     "{} needs {} bytes from offset {} of '{}', but the file has {} bytes", wanted.type_string(),
+                     needed, offset, location, mapped->size_bytes());
+        }
+        if (needed == 0) return Tensor::allocate(type, shape);
+        char* data = const_cast<char*>(mapped->data()) + offset;
+        const bool is_bool = type == ElementType::kBool;
+        const std::size_t alignment = static_cast<std::size_t>(std::max(element_bits(type) / 8, 1));
+        if (!is_bool && offset % std::min<std::size_t>(alignment, 8) == 0)
+          return Tensor::wrap(type, shape, data, mapped);
+        Tensor copy = Tensor::allocate(type, shape);
+        if (is_bool)
+          std::transform(data, data + needed, copy.data<bool>(), [](char byte) { return byte != 0; });
+        else
+          std::memcpy(copy.raw_data(), data, needed);
+        return copy;
+      });
 }
 
 }  // namespace lanner::onnx

@@ -21,9 +21,9 @@ using HasKernel = std::function<bool(std::string_view op)>;
 // default, except in files before IR version 4, where it had to be listed and is a constant. Nodes of foreign domains
 // stay as they are. Weights in external files are mapped, and stay so as long as their tensors live.
 //
-// Reasons of errors: `file.not_found`, `file.unreadable`, `model.empty`, `model.too_large`, `model.parse` (not protobuf,
-// or truncated), `model.invalid` (breaks ONNX's rules), `model.opset` (newer than known, or no way to upgrade),
-// `model.unsupported` (valid, but beyond Lanner), `model.external_data`.
+// Reasons of errors: `file.not_found`, `file.unreadable`, `model.empty`, `model.too_large`, `model.parse` (not
+// protobuf, or truncated), `model.invalid` (breaks ONNX's rules), `model.opset` (newer than known, or no way to
+// upgrade), `model.unsupported` (valid, but beyond Lanner), `model.external_data`.
 ir::Graph import_model(const std::filesystem::path& file, const HasKernel& has_kernel = {});
 // External data is looked for in `folder`.
 ir::Graph import_model(std::span<const std::byte> bytes, const HasKernel& has_kernel = {},

@@ -10,6 +10,7 @@
 #include <charconv>
 #include <limits>
 #include <map>
+#include <stdexcept>
 #include <unordered_map>
 
 #include "base/fail.h"
@@ -93,7 +94,8 @@ pb::ModelProto parse(std::span<const std::byte> bytes) {
   }
   pb::ModelProto model;
   if (!model.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
-    base::fail(ErrorCode::kDataLoss, "model.parse", "this is no ONNX model, or it is truncated: protobuf cannot parse it");
+    base::fail(ErrorCode::kDataLoss, "model.parse",
+               "this is no ONNX model, or it is truncated: protobuf cannot parse it");
   }
   if (!model.has_graph()) base::invalid("model.invalid", "this is no ONNX model: it has no graph");
   return model;
@@ -345,28 +347,38 @@ void forget_declared_types(pb::ModelProto& model) {
   });
 }
 
+// The first complaint of strict inference. Later ones may be its consequences: a node without output types leaves those
+// that read it without input types.
+std::string first_complaint(const std::exception& error) {
+  constexpr std::string_view kList = "Inference error(s): ";
+  const std::string_view text = error.what();
+  const std::size_t list = text.find(kList);
+  const std::string_view rest = list == std::string_view::npos ? text : text.substr(list + kList.size());
+  return readable(std::runtime_error(std::string(rest.substr(0, rest.find('\n')))));
+}
+
 // A node whose types contradict ONNX's rules makes the model invalid. One whose shape cannot be inferred does not: its
 // outputs stay unknown.
 void infer(pb::ModelProto& model) {
-  const auto run = [&](int error_mode) {
+  const auto run = [&](bool strict) {
     pb::shape_inference::DataValueMap data;
     pb::shape_inference::InferShapes(model, pb::OpSchemaRegistry::Instance(),
-                                     pb::ShapeInferenceOptions(true, error_mode, true), &data);
+                                     pb::ShapeInferenceOptions(strict, strict ? 1 : 0, true), &data);
   };
   try {
-    run(1);
+    run(true);
     return;
   } catch (const pb::InferenceError& error) {
-    const std::string text = readable(error);
-    const std::size_t type_error = text.find("[TypeInferenceError]");
-    const bool unknown_input = text.find("null") != std::string::npos;
-    if (type_error < text.find("[ShapeInferenceError]", text.find("(op_type")) && !unknown_input) {
+    const std::string text = first_complaint(error);
+    const bool wrong_type = text.find("[TypeInferenceError]") != std::string::npos;
+    const bool absent_type = text.find("null") != std::string::npos;
+    if ((wrong_type && !absent_type) || text.find(" typestr: ") != std::string::npos) {
       base::invalid("model.invalid", "{}", text);
     }
   }
   forget_declared_types(model);
   try {
-    run(0);
+    run(false);
   } catch (const pb::InferenceError&) {
     // What was inferred up to here stays.
   }

@@ -31,18 +31,18 @@ ElementType element_type(const pb::TensorProto& proto) {
   const int number = proto.data_type();
   const auto type = static_cast<ElementType>(number);
   if (number < 0 || number > std::numeric_limits<std::uint8_t>::max() || element_bits(type) == 0) {
-    base::fail(ErrorCode::kUnimplemented, "model.unsupported", "tensor '{}' has element type {}, which is not supported",
-               proto.name(), number);
+    base::fail(ErrorCode::kUnimplemented, "model.unsupported",
+               "tensor '{}' has element type {}, which is not supported", proto.name(), number);
   }
   return type;
 }
 
 Shape shape_of(const pb::TensorProto& proto) {
-  return base::with_context([&] { return fmt::format("in tensor '{}'", proto.name()); },
-                            [&] {
-                              return Shape(std::span<const std::int64_t>(proto.dims().data(),
-                                                                         static_cast<std::size_t>(proto.dims_size())));
-                            });
+  return base::with_context(
+      [&] { return fmt::format("in tensor '{}'", proto.name()); },
+      [&] {
+        return Shape(std::span<const std::int64_t>(proto.dims().data(), static_cast<std::size_t>(proto.dims_size())));
+      });
 }
 
 namespace {

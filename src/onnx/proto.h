@@ -1,5 +1,5 @@
-// Between ONNX's protobuf messages and Lanner's tensors, attributes and types, both ways, and the little that everything
-// in this folder asks of libonnx. Messages come from outside: nothing in them is trusted.
+// Between ONNX's protobuf messages and Lanner's tensors, attributes and types, both ways, and the little that
+// everything in this folder asks of libonnx. Messages come from outside: nothing in them is trusted.
 #pragma once
 
 #include <onnx/onnx_pb.h>
