@@ -52,7 +52,10 @@ bool expand_keeps_shape(const Graph& graph, const Node& node) {
   const int missing = rank - static_cast<int>(elements->size());
   for (std::size_t i = 0; i < elements->size(); ++i) {
     const Element& element = (*elements)[i];
-    if (element.number != 1 && !element.is_dim_of(node.inputs[0], missing + static_cast<int>(i))) return false;
+    const int axis = missing + static_cast<int>(i);
+    const tensor::Dim& dim = type_of(graph, node.inputs[0]).dims[static_cast<std::size_t>(axis)];
+    const bool same = (dim.known() && element.number == dim.size) || element.is_dim_of(node.inputs[0], axis);
+    if (element.number != 1 && !same) return false;
   }
   return true;
 }
