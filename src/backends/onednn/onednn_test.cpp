@@ -157,9 +157,10 @@ TEST_P(OnednnFusedConv, AgreesWithTheChainItStandsFor) {
 
 INSTANTIATE_TEST_SUITE_P(Activations, OnednnFusedConv,
                          ::testing::Values(FusedCase{"Relu", "Relu"},
-                                           FusedCase{"Relu6", "Clip", {{"alpha", 0.0F}, {"beta", 6.0F}}},
+                                           FusedCase{"Relu6", "Clip", {{"min", 0.0F}, {"max", 6.0F}}},
                                            FusedCase{"HardSwish", "HardSwish"}, FusedCase{"HardSigmoid", "HardSigmoid"},
                                            FusedCase{"Sigmoid", "Sigmoid"}, FusedCase{"Tanh", "Tanh"},
+                                           FusedCase{"Swish", "Swish"},
                                            FusedCase{"LeakyRelu", "LeakyRelu", {{"alpha", 0.2F}}},
                                            FusedCase{"Elu", "Elu", {{"alpha", 0.5F}}}),
                          [](const auto& form) { return form.param.name; });

@@ -43,6 +43,7 @@ constexpr OperatorRow kOperators[] = {
     {"HardSigmoid", build_elementwise},
     {"HardSwish", build_elementwise},
     {"Sigmoid", build_elementwise},
+    {"Swish", build_elementwise},
     {"Tanh", build_elementwise},
     {"Exp", build_elementwise},
     {"Abs", build_elementwise},
@@ -62,6 +63,7 @@ Elementwise elementwise_of(std::string_view op, const tensor::Attributes& attrib
   }
   if (op == "HardSwish") return {{algorithm::eltwise_hardswish}};
   if (op == "Sigmoid") return {{algorithm::eltwise_logistic}};
+  if (op == "Swish") return {{algorithm::eltwise_swish, alpha(1.0F)}};
   if (op == "Tanh") return {{algorithm::eltwise_tanh}};
   if (op == "Exp") return {{algorithm::eltwise_exp}};
   if (op == "Abs") return {{algorithm::eltwise_abs}};
@@ -144,8 +146,7 @@ Elementwise activation_of(const tensor::Attributes& attributes) {
   const std::string name = attributes.get_string("activation", "");
   if (name.empty()) return {};
   if (name == "Clip") {
-    return {
-        {algorithm::eltwise_clip, attributes.get_float("alpha", -kLargest), attributes.get_float("beta", kLargest)}};
+    return {{algorithm::eltwise_clip, attributes.get_float("min", -kLargest), attributes.get_float("max", kLargest)}};
   }
   Elementwise function = elementwise_of(name, attributes);
   if (function.empty()) base::invalid("op.attribute", "'{}' is no activation of a FusedConv", name);

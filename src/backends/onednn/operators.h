@@ -32,8 +32,7 @@ struct ElementwiseStep {
 };
 using Elementwise = std::vector<ElementwiseStep>;
 
-// The activation of a FusedConv: ONNX's operator of that name, with its attributes `alpha` and `beta`; for Clip they
-// are the bounds. Throws `op.attribute` for an unknown name.
+// The activation of a FusedConv (kernels/fused_conv.cpp), empty for none. Throws `op.attribute` for an unknown one.
 Elementwise activation_of(const tensor::Attributes& attributes);
 
 // Emits `function` from `from` to `to` (which may be the same) in their common layout.
