@@ -49,12 +49,14 @@ SCORES = {
     "fasterrcnn": Scores(2.5, 2.5, 1.0, 3.0, 2000),
 }
 LEVEL_SHIFT = -0.25  # of the SSDs' background logits from one feature map to the next coarser one, in spreads
-LEVEL_FACTORS = (0.6, 0.8, 1.0, 1.2)  # of the feature pyramid's maps, finest first: without it all proposals are tiny
+LEVEL_FACTORS = (0.5, 0.75, 1.0, 1.25)  # of the feature pyramid's maps, finest first: without it all proposals are tiny
 BOX_SPREAD = 1.2  # of box deltas, in the box coder's units
+BRANCH_FACTOR = 0.4  # of residual branches: with 1 a random ResNet multiplies rounding errors from block to block
 OBJECTNESS_SPREAD, OBJECTNESS_BIAS = 2.5, -3.0
 PROPOSAL_SPREAD = 0.25
 
 STORED_BYTES = 4096  # generated weights up to this size are stored all the same
+MAX_STORED_BYTES = 65536  # a larger tensor that was not generated is an error
 
 
 def generate_weights(model, seed):
@@ -69,8 +71,9 @@ def generate_weights(model, seed):
     return seeds
 
 
-def rescale(layer, factor, shift):
-    """Multiplies the outputs of a convolution or linear layer per channel and then adds to them."""
+def rescale(layer, factor, shift=0.0):
+    """Multiplies the outputs of a convolution or linear layer, as a whole or per channel, and then adds to them."""
+    factor = torch.as_tensor(factor).expand(len(layer.bias))
     layer.weight.data *= factor.reshape(-1, *[1] * (layer.weight.dim() - 1))
     layer.bias.data = layer.bias.data * factor + shift
 
@@ -92,7 +95,8 @@ def normalise_batch_norm(module, inputs):
 def normalise_layer(module, inputs, outputs):
     mean, spread = statistics(outputs)
     rescale(module, 1 / spread, -mean / spread)
-    return ((outputs.transpose(0, 1).flatten(1).T - mean) / spread).T.reshape(outputs.transpose(0, 1).shape).transpose(0, 1)
+    shape = (1, -1, *[1] * (outputs.dim() - 2))
+    return (outputs - mean.reshape(shape)) / spread.reshape(shape)
 
 
 def run_normalising(module, *arguments):
@@ -114,7 +118,7 @@ def turn_from_blank(layer, outputs):
     mean = outputs.transpose(0, 1).flatten(1).mean(1)
     wanted = torch.full((len(mean),), -1.0)
     wanted[:: rebuild.CLASS_COUNT] = 1
-    rescale(layer, torch.where(mean * wanted < 0, -1.0, 1.0), torch.zeros(len(mean)))
+    rescale(layer, torch.where(mean * wanted < 0, -1.0, 1.0))
 
 
 def calibrate_scores(layers, logits, picture_count, threshold, spreads, seed):
@@ -150,7 +154,7 @@ def calibrate_ssd(model, images, blank, spreads, seed):
     features = list(run_normalising(model.backbone, batch.tensors).values())
     run_normalising(model.head, features)
     for layer in map(last_layer, model.head.regression_head.module_list):
-        rescale(layer, torch.full((layer.out_channels,), BOX_SPREAD), torch.zeros(layer.out_channels))
+        rescale(layer, BOX_SPREAD)
     blank_batch, _ = model.transform([blank])
     blank_features = model.backbone(blank_batch.tensors).values()
     modules = model.head.classification_head.module_list
@@ -180,9 +184,12 @@ def region_features(model, images):
 
 def calibrate_faster_rcnn(model, images, blank, spreads, seed):
     batch, _ = model.transform(images)
+    for block in model.modules():
+        if isinstance(block, torchvision.models.resnet.Bottleneck):
+            block.bn3.weight.fill_(BRANCH_FACTOR)
     run_normalising(model.backbone, batch.tensors)
     for (conv,), factor in zip(model.backbone.fpn.layer_blocks, LEVEL_FACTORS, strict=True):
-        rescale(conv, torch.full((conv.out_channels,), factor), torch.zeros(conv.out_channels))
+        rescale(conv, factor)
     maps, head, heads = list(model.backbone(batch.tensors).values()), model.rpn.head, model.roi_heads
     conv = head.conv[0][0]
     normalise_jointly(conv, [conv(x) for x in maps], 1.0, 0.0)
@@ -192,7 +199,7 @@ def calibrate_faster_rcnn(model, images, blank, spreads, seed):
     representation = run_normalising(heads.box_head, region_features(model, images))
     run_normalising(heads.box_predictor, representation)
     predictor = heads.box_predictor
-    rescale(predictor.bbox_pred, torch.full((len(predictor.bbox_pred.bias),), BOX_SPREAD), torch.tensor(0.0))
+    rescale(predictor.bbox_pred, BOX_SPREAD)
     turn_from_blank(predictor.cls_score, predictor.cls_score(heads.box_head(region_features(model, [blank]))))
     logits = predictor.cls_score(representation)
     calibrate_scores([predictor.cls_score], logits, len(images), heads.score_thresh, spreads, seed)
@@ -265,10 +272,8 @@ def compact(proto, seeds):
             seed, scale = found
             tensor.raw_data = scale.astype("<f4").tobytes()
             tensor.external_data.add(key="seed", value=str(seed))
-        elif len(tensor.raw_data) > 65536:
+        elif len(tensor.raw_data) > MAX_STORED_BYTES:
             raise SystemExit(f"tensor {tensor.name} {list(values.shape)} is large, but was not generated")
-        else:
-            print(f"  stored: {tensor.name} {list(values.shape)}")
 
 
 def main():
@@ -284,7 +289,7 @@ def main():
         images = [torch.from_numpy(image) for image in images]
         calibrate = calibrate_faster_rcnn if name == "fasterrcnn" else calibrate_ssd
         with torch.no_grad():
-            calibrate(model, images, torch.from_numpy(pictures.blank(name)), SCORES[name], SEEDS[name] - 1)
+            calibrate(model, images, torch.full_like(images[0], 0.5), SCORES[name], SEEDS[name] - 1)
             proto = export(model, name, images[0])
         compact(proto, seeds)
         path = MODELS / f"{name}.onnx.gz"
