@@ -61,7 +61,7 @@ Program compile_graph(ir::Graph graph, const CompileOptions& options,
   check_supported(graph);
 
   progress("placing", 0.7);
-  compile::ReportWriter report;
+  compiler::ReportWriter report;
   placement::PlaceOptions place_options;
   place_options.deny = options.deny;
   const auto place = [&](const ir::Graph& part) {
@@ -69,7 +69,7 @@ Program compile_graph(ir::Graph graph, const CompileOptions& options,
     report.add_placement(part, placement);
     return placement;
   };
-  program::Program program = compile::lower(graph, place);
+  program::Program program = compiler::lower(graph, place);
   program::verify(program);
   progress("done", 1);
   return Program(std::make_shared<vm::LoadedProgram>(std::move(program), report.json(rules)));

@@ -8,7 +8,7 @@
 
 #include "base/fail.h"
 
-namespace lanner::compile {
+namespace lanner::compiler {
 
 namespace {
 
@@ -209,4 +209,4 @@ program::Program lower(const Graph& graph, const PlaceGraph& place) {
   return program;
 }
 
-}  // namespace lanner::compile
+}  // namespace lanner::compiler

@@ -5,7 +5,7 @@
 #include "placement/place.h"
 #include "program/program.h"
 
-namespace lanner::compile {
+namespace lanner::compiler {
 
 // Decides where the nodes of a graph run; called for the graph and for every graph nested in it.
 using PlaceGraph = std::function<placement::Placement(const ir::Graph&)>;
@@ -14,4 +14,4 @@ using PlaceGraph = std::function<placement::Placement(const ir::Graph&)>;
 // topological order, a subgraph standing where the first of its nodes can.
 program::Program lower(const ir::Graph& graph, const PlaceGraph& place);
 
-}  // namespace lanner::compile
+}  // namespace lanner::compiler

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-namespace lanner::compile {
+namespace lanner::compiler {
 
 void ReportWriter::add_placement(const ir::Graph& graph, const placement::Placement& placement) {
   int next = subgraph_count_;
@@ -50,4 +50,4 @@ std::string ReportWriter::json(const passes::Report& report) const {
                                                                                json::error_handler_t::replace);
 }
 
-}  // namespace lanner::compile
+}  // namespace lanner::compiler

@@ -7,7 +7,7 @@
 #include "passes/pipeline.h"
 #include "placement/place.h"
 
-namespace lanner::compile {
+namespace lanner::compiler {
 
 // Collects while a model is compiled.
 class ReportWriter {
@@ -27,4 +27,4 @@ class ReportWriter {
   int subgraph_count_ = 0;
 };
 
-}  // namespace lanner::compile
+}  // namespace lanner::compiler
