@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "passes/match.h"
+#include "tensor/dispatch.h"
 
 namespace lanner::passes {
 
@@ -39,8 +39,8 @@ std::optional<std::vector<double>> per_channel(const Graph& graph, const ConvPat
 Verdict scale_conv(const Graph& graph, const ConvPattern& conv, const std::vector<double>& factors,
                    const std::vector<double>& shifts, ValueId replaced, Edit& edit) {
   const Node& node = *conv.node;
-  const std::optional<std::vector<double>> weights = constant_floats(graph, node.inputs[1]);
-  if (!weights) return near_miss("the convolution's weights are not constant");
+  const Tensor* weights = constant_of(graph, node.inputs[1]);
+  if (weights == nullptr) return near_miss("the convolution's weights are not constant");
   std::vector<double> bias(static_cast<std::size_t>(conv.channels), 0.0);
   if (has_input(node, 2)) {
     const std::optional<std::vector<double>> constant = constant_floats(graph, node.inputs[2]);
@@ -49,23 +49,28 @@ Verdict scale_conv(const Graph& graph, const ConvPattern& conv, const std::vecto
   }
   if (!edit.consume(conv.id)) return near_miss("{}", edit.blocked());
 
-  std::vector<double> scaled = *weights;
-  const std::size_t per_output = bias.empty() ? 0 : scaled.size() / bias.size();
-  for (std::size_t i = 0; i < bias.size(); ++i) {
-    for (std::size_t k = 0; k < per_output; ++k) scaled[i * per_output + k] *= factors[i];
-    bias[i] = bias[i] * factors[i] + shifts[i];
-  }
-  const double most =
-      conv.element == ElementType::kFloat32 ? std::numeric_limits<float>::max() : std::numeric_limits<double>::max();
-  const auto fits = [most](double element) { return std::abs(element) <= most; };
-  if (!std::ranges::all_of(scaled, fits) || !std::ranges::all_of(bias, fits)) {
-    return near_miss("the folded weights would not be finite");
-  }
+  bool finite = true;
+  for (std::size_t i = 0; i < bias.size(); ++i) bias[i] = bias[i] * factors[i] + shifts[i];
+  const Tensor folded_bias = float_tensor(conv.element, {conv.channels}, bias);
   Node folded = copy_node(node);
   folded.stands_for.clear();
-  const Tensor& old_weights = graph.value(node.inputs[1]).constant;
-  folded.inputs = {node.inputs[0], edit.constant(float_tensor(conv.element, old_weights.shape(), scaled)),
-                   edit.constant(float_tensor(conv.element, {conv.channels}, bias))};
+  folded.inputs = {node.inputs[0], node.inputs[1], edit.constant(folded_bias)};
+  tensor::dispatch(tensor::FloatTypes{}, conv.element, "Conv", [&]<typename T>() {
+    for (const T element : folded_bias.values<T>()) finite &= std::isfinite(element);
+    if (std::ranges::all_of(factors, [](double factor) { return factor == 1.0; })) return;  // the same weights do
+    Tensor scaled = Tensor::allocate(conv.element, weights->shape());
+    const std::int64_t per_channel = weights->shape().element_count(1, conv.rank);
+    const T* in = weights->data<T>();
+    T* out = scaled.data<T>();
+    for (const double factor : factors) {
+      for (std::int64_t k = 0; k < per_channel; ++k) {
+        *out = static_cast<T>(*in++ * factor);
+        finite &= std::isfinite(*out++);
+      }
+    }
+    folded.inputs[1] = edit.constant(std::move(scaled));
+  });
+  if (!finite) return near_miss("the folded weights would not be finite");
   edit.replace(replaced, edit.node(std::move(folded), type_of(graph, conv.output())));
   return rewrite();
 }

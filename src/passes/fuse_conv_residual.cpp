@@ -3,6 +3,7 @@
 #include "passes/conv_pattern.h"
 #include "passes/match.h"
 #include "passes/rules.h"
+#include "passes/same_shape.h"
 
 namespace lanner::passes {
 
@@ -17,7 +18,7 @@ Verdict fuse_one(const Graph& graph, const Node& node, std::size_t position, Edi
   if (has_input(*conv->node, 3)) return near_miss("the convolution has a residual already");
   if (conv->node->attributes.has("activation"))
     return near_miss("the convolution has an activation, which comes first");
-  if (!same_static_shape(graph, conv->output(), residual)) {
+  if (!same_shape(graph, conv->output(), residual)) {
     return near_miss("the shapes are not known to be the same: {} and {}", type_of(graph, conv->output()).to_string(),
                      type_of(graph, residual).to_string());
   }

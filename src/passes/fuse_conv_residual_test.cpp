@@ -30,6 +30,38 @@ TEST(FuseConvResidual, OfTwoConvsTheFirst) {
   EXPECT_EQ(find_node(test.graph, "FusedConv").inputs[0], test.x);
 }
 
+// A bottleneck of a model with a free image size: the main path strides in its second convolution, the other in its
+// only.
+TEST(FuseConvResidual, ShapesUnknownButTheSame) {
+  const auto build = [](Builder& builder, std::vector<I> pads) {
+    const ValueId x = builder.input("x", "float32[1,3,h,w]");
+    const auto conv = [&](ValueId of, const Shape& weights, tensor::Attributes with) {
+      return builder.node("Conv", {of, builder.constant(numbers(weights, 3))}, std::move(with), "float32[1,3,?,?]");
+    };
+    const auto relu = [&](ValueId of) { return builder.node("Relu", {of}, {}, "float32[1,3,?,?]"); };
+    const std::vector<I> two{2, 2};
+    ValueId main = relu(conv(x, {3, 3, 1, 1}, {}));
+    main = relu(conv(main, {3, 3, 3, 3}, attributes({{"strides", two}, {"pads", std::move(pads)}})));
+    main = conv(main, {3, 3, 1, 1}, {});
+    const ValueId other = conv(x, {3, 3, 1, 1}, attributes({{"strides", two}}));
+    const ValueId block = relu(builder.node("Add", {main, other}, {}, "float32[1,3,?,?]"));
+    const ValueId next = conv(block, {3, 3, 3, 3}, attributes({{"pads", std::vector<I>{1, 1, 1, 1}}}));
+    builder.output(builder.node("Add", {next, block}, {}, "float32[1,3,?,?]"));
+  };
+  Builder same;
+  build(same, {1, 1, 1, 1});
+  const Inputs inputs{numbers({1, 3, 7, 8})};
+  const std::vector<Value> expected = run_graph(same.graph, inputs);
+  run_pipeline(same.graph, {});
+  EXPECT_EQ(ops(same.graph), "Conv FusedConv FusedConv FusedConv FusedConv");
+  expect_same(expected[0], run_graph(same.graph, inputs)[0]);
+
+  // One row more of padding, and the shapes agree only for some sizes.
+  Builder other;
+  build(other, {1, 1, 2, 1});
+  EXPECT_EQ(apply(other.graph, kFuseConvResidual).firings.size(), 1u);
+}
+
 TEST(FuseConvResidual, Declines) {
   Case broadcasts;
   broadcasts.output(broadcasts.node("Add", {broadcasts.conv(broadcasts.x), broadcasts.input("r", "float32[1,3,1,1]")}));

@@ -97,8 +97,8 @@ inline std::vector<Value> run_graph(const Graph& graph, std::vector<Value> input
     return values.at(id);
   };
   const auto nested = [](const Node& node, std::string_view key) -> const Graph& {
-    for (const auto& [name, graph] : node.graphs) {
-      if (name == key) return *graph;
+    for (const auto& [name, body] : node.graphs) {
+      if (name == key) return *body;
     }
     throw std::out_of_range("no such nested graph");
   };
