@@ -92,7 +92,9 @@ std::string to_text(const std::string& image, const std::vector<Detection>& dete
   return text;
 }
 
-void print(const std::string& text) { std::fwrite(text.data(), 1, text.size(), stdout); }
+void print(const std::string& text) {
+  std::fwrite(text.data(), 1, text.size(), stdout);
+}
 
 void detect(const DetectOptions& options) {
   // What can be wrong with the command line is found before the model is compiled.
@@ -111,12 +113,12 @@ void detect(const DetectOptions& options) {
   for (std::size_t i = 0; i < options.images.size(); ++i) {
     const std::string& image = options.images[i];
     Picture picture = read_picture(image);
-    const std::vector<Detection> detections = base::with_context(
-        [&] { return fmt::format("while detecting in '{}'", image); },
-        [&] {
-          const auto [inputs, fit] = convention.prepare(picture);
-          return convention.interpret(session.run(inputs), fit, options.score_threshold);
-        });
+    const std::vector<Detection> detections =
+        base::with_context([&] { return fmt::format("while detecting in '{}'", image); },
+                           [&] {
+                             const auto [inputs, fit] = convention.prepare(picture);
+                             return convention.interpret(session.run(inputs), fit, options.score_threshold);
+                           });
     draw_detections(picture, detections);
     write_png(paths[i], picture);
     if (print_text) {
@@ -133,8 +135,10 @@ void detect(const DetectOptions& options) {
   if (options.json.empty()) return;
   // File names and class names need not be UTF-8, but JSON is.
   const std::string text = report.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
-  if (print_text) base::write_file_atomically(options.json, text);
-  else print(text);
+  if (print_text)
+    base::write_file_atomically(options.json, text);
+  else
+    print(text);
 }
 
 }  // namespace

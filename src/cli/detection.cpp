@@ -19,7 +19,9 @@ constexpr std::string_view kKeys[] = {"layout", "scale",  "mean",       "std",  
                                       "scores", "labels", "box_format", "normalized", "classes"};
 constexpr std::uint8_t kLetterboxGrey = 114;
 
-bool is_list(std::string_view key) { return key == "mean" || key == "std" || key == "classes"; }
+bool is_list(std::string_view key) {
+  return key == "mean" || key == "std" || key == "classes";
+}
 
 std::vector<std::string> parse_entry(std::string_view key, std::string_view text) {
   if (!is_list(key)) return {std::string(text)};
@@ -62,7 +64,9 @@ struct Signature {
 };
 
 // Dimension `axis`, or -1 where it is not static.
-std::int64_t dimension(const ValueInfo& info, std::size_t axis) { return info.has_rank ? info.shape[axis] : -1; }
+std::int64_t dimension(const ValueInfo& info, std::size_t axis) {
+  return info.has_rank ? info.shape[axis] : -1;
+}
 
 std::optional<Signature> torchvision_signature(const ValueInfo& input, std::span<const ValueInfo> outputs) {
   if (!input.has_rank || !may_have(input, ElementType::kFloat32, 3)) return std::nullopt;
@@ -76,9 +80,8 @@ std::optional<Signature> torchvision_signature(const ValueInfo& input, std::span
       const auto it = std::ranges::find_if(outputs, matches);
       return it == outputs.end() || std::find_if(it + 1, outputs.end(), matches) != outputs.end() ? nullptr : &*it;
     };
-    boxes = only([](const ValueInfo& o) {
-      return o.has_rank && may_have(o, ElementType::kFloat32, 2) && dimension(o, 1) == 4;
-    });
+    boxes = only(
+        [](const ValueInfo& o) { return o.has_rank && may_have(o, ElementType::kFloat32, 2) && dimension(o, 1) == 4; });
     scores = only([&](const ValueInfo& o) { return &o != boxes && may_have(o, ElementType::kFloat32, 1); });
     labels = only([](const ValueInfo& o) { return may_have(o, ElementType::kInt64, 1); });
     if (boxes == nullptr || boxes != outputs.data() || scores == nullptr || labels == nullptr) return std::nullopt;
@@ -227,7 +230,9 @@ const ValueInfo& picture_input(std::span<const ValueInfo> inputs) {
   return *found;
 }
 
-[[noreturn]] void wrong_output(std::string_view what) { base::invalid("detect.output", "{}", what); }
+[[noreturn]] void wrong_output(std::string_view what) {
+  base::invalid("detect.output", "{}", what);
+}
 
 const Tensor& output_tensor(const NamedValues& outputs, std::string_view name) {
   for (const auto& [output, value] : outputs) {
@@ -246,12 +251,18 @@ std::vector<double> output_numbers(const NamedValues& outputs, std::string_view 
     return std::vector<double>(values.begin(), values.end());
   };
   switch (tensor.element_type()) {
-    case ElementType::kFloat32: return convert(float{});
-    case ElementType::kFloat64: return convert(double{});
-    case ElementType::kInt64: return convert(std::int64_t{});
-    case ElementType::kInt32: return convert(std::int32_t{});
-    case ElementType::kUint8: return convert(std::uint8_t{});
-    default: break;
+    case ElementType::kFloat32:
+      return convert(float{});
+    case ElementType::kFloat64:
+      return convert(double{});
+    case ElementType::kInt64:
+      return convert(std::int64_t{});
+    case ElementType::kInt32:
+      return convert(std::int32_t{});
+    case ElementType::kUint8:
+      return convert(std::uint8_t{});
+    default:
+      break;
   }
   wrong_output(fmt::format("output '{}' must be float32, float64, int64, int32 or uint8, but is {}", name,
                            element_type_name(tensor.element_type())));
@@ -470,21 +481,27 @@ std::vector<Detection> DetectConvention::interpret(const NamedValues& outputs, c
 
     Detection detection;
     detection.score = score;
-    const double label = labels_.empty() ? static_cast<double>(best - of_classes)
-                                         : labels[static_cast<std::size_t>(row)];
-    if (!(std::abs(label) < 1e15)) wrong_output(fmt::format("the label of box {} in output '{}' is {}", row, labels_, label));
+    const double label =
+        labels_.empty() ? static_cast<double>(best - of_classes) : labels[static_cast<std::size_t>(row)];
+    if (!(std::abs(label) < 1e15))
+      wrong_output(fmt::format("the label of box {} in output '{}' is {}", row, labels_, label));
     detection.label = std::llround(label);
     detection.name = class_name(detection.label);
 
     const double* box = boxes.data() + row * 4;
     std::array<double, 4> corners{box[0], box[1], box[2], box[3]};
     switch (box_format_) {
-      case BoxFormat::kXyxy: break;
-      case BoxFormat::kYxyx: corners = {box[1], box[0], box[3], box[2]}; break;
+      case BoxFormat::kXyxy:
+        break;
+      case BoxFormat::kYxyx:
+        corners = {box[1], box[0], box[3], box[2]};
+        break;
       case BoxFormat::kCxcywh:
         corners = {box[0] - box[2] / 2, box[1] - box[3] / 2, box[0] + box[2] / 2, box[1] + box[3] / 2};
         break;
-      case BoxFormat::kXywh: corners = {box[0], box[1], box[0] + box[2], box[1] + box[3]}; break;
+      case BoxFormat::kXywh:
+        corners = {box[0], box[1], box[0] + box[2], box[1] + box[3]};
+        break;
     }
     if (std::ranges::any_of(corners, [](double value) { return std::isnan(value); })) {
       wrong_output(fmt::format("box {} in output '{}' is not a number", row, boxes_));

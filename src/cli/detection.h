@@ -38,7 +38,7 @@ DetectSettings detect_config(const std::string& text, const std::string& path);
 struct Fit {
   int picture_width = 0, picture_height = 0;
   int input_width = 0, input_height = 0;
-  int left = 0, top = 0;          // where the picture begins in the input, px
+  int left = 0, top = 0;            // where the picture begins in the input, px
   double scale_x = 1, scale_y = 1;  // input px per picture px
 };
 
@@ -56,7 +56,8 @@ struct Fit {
 //   classes     the name of label 0, of label 1, ...
 // Inputs are float32 or uint8, with or without a batch dimension of 1; outputs too may begin with dimensions of 1.
 // Two signatures need no keys, but obey those that are given:
-//   torchvision: a float32 input [3,H,W]; outputs boxes float32 [n,4], scores float32 [n] and labels int64 [n], known by
+//   torchvision: a float32 input [3,H,W]; outputs boxes float32 [n,4], scores float32 [n] and labels int64 [n], known
+//   by
 //     their names or else by their types; pixels 0..1, boxes xyxy in px
 //   TensorFlow Object Detection API: a uint8 input [1,H,W,3]; outputs detection_boxes, detection_scores,
 //     detection_classes and num_detections, with or without a ":0" after the name; boxes yxyx, normalized

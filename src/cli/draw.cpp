@@ -141,9 +141,7 @@ Colour distinct_colour(std::int64_t number) {
 
 void fill_rectangle(Picture& picture, std::int64_t left, std::int64_t top, std::int64_t right, std::int64_t bottom,
                     Colour colour) {
-  const auto inside = [](std::int64_t at, int side) {
-    return static_cast<int>(std::clamp<std::int64_t>(at, 0, side));
-  };
+  const auto inside = [](std::int64_t at, int side) { return static_cast<int>(std::clamp<std::int64_t>(at, 0, side)); };
   const int last_x = inside(right, picture.width());
   const int last_y = inside(bottom, picture.height());
   for (int y = inside(top, picture.height()); y < last_y; ++y) {
@@ -159,7 +157,9 @@ std::int64_t text_width_px(std::string_view text, int unit_px) {
   return count == 0 ? 0 : (count * kAdvance - 1) * unit_px;
 }
 
-std::int64_t text_height_px(int unit_px) { return kGlyphHeight * std::int64_t{unit_px}; }
+std::int64_t text_height_px(int unit_px) {
+  return kGlyphHeight * std::int64_t{unit_px};
+}
 
 void draw_text(Picture& picture, std::string_view text, std::int64_t left, std::int64_t top, int unit_px,
                Colour colour) {

@@ -87,9 +87,9 @@ TEST(Npz, RoundTrip) {
 }
 
 TEST(Npz, EveryWritableTypeRoundTrips) {
-  for (const ElementType type :
-       {ElementType::kInt8, ElementType::kInt16, ElementType::kUint16, ElementType::kInt32, ElementType::kUint32,
-        ElementType::kInt64, ElementType::kUint64, ElementType::kFloat16, ElementType::kFloat32, ElementType::kFloat64}) {
+  for (const ElementType type : {ElementType::kInt8, ElementType::kInt16, ElementType::kUint16, ElementType::kInt32,
+                                 ElementType::kUint32, ElementType::kInt64, ElementType::kUint64, ElementType::kFloat16,
+                                 ElementType::kFloat32, ElementType::kFloat64}) {
     const File file("type.npz");
     Tensor tensor = Tensor::allocate(type, {3});
     std::memset(tensor.raw_data(), 0x2a, tensor.byte_count());
@@ -197,7 +197,9 @@ TEST(Npz, MessageNamesFileAndArray) {
   }
 }
 
-TEST(Npz, MissingFile) { EXPECT_EQ(reason_of(scratch("missing.npz")), "file.not_found"); }
+TEST(Npz, MissingFile) {
+  EXPECT_EQ(reason_of(scratch("missing.npz")), "file.not_found");
+}
 
 TEST(Npz, WhatCannotBeWrittenLeavesNothingBehind) {
   const File file("none.npz");

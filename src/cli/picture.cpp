@@ -23,7 +23,9 @@ namespace lanner::cli {
 
 namespace {
 
-[[noreturn]] void undecodable(std::string_view what) { base::invalid("image.decode", "{}", what); }
+[[noreturn]] void undecodable(std::string_view what) {
+  base::invalid("image.decode", "{}", what);
+}
 
 Picture blank(std::string_view format, std::int64_t width, std::int64_t height) {
   if (width < 1 || height < 1 || width > Picture::kMaxPixels / height) {
@@ -129,8 +131,7 @@ void jpeg_fail(j_common_ptr jpeg) {
 void jpeg_note(j_common_ptr jpeg, int level) {
   if (level >= 0) return;
   const int code = jpeg->err->msg_code;
-  if (code == JWRN_JPEG_EOF || code == JWRN_HIT_MARKER || code == JWRN_HUFF_BAD_CODE ||
-      code == JWRN_MUST_RESYNC) {
+  if (code == JWRN_JPEG_EOF || code == JWRN_HIT_MARKER || code == JWRN_HUFF_BAD_CODE || code == JWRN_MUST_RESYNC) {
     jpeg_fail(jpeg);
   }
 }
@@ -181,7 +182,7 @@ int exif_orientation(std::string_view app1) {
   return 1;
 }
 
-Picture turn_upright(const Picture& picture, int orientation) {
+Picture turn_upright(Picture picture, int orientation) {
   if (orientation == 1) return picture;
   const bool transposed = orientation >= 5;
   const bool from_right = orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8;
@@ -212,13 +213,13 @@ Picture decode_jpeg(std::string_view bytes) {
   };
   check(read_jpeg_header(reader, bytes));
   Picture picture = blank("JPEG", reader.jpeg.image_width, reader.jpeg.image_height);
-  check(read_jpeg_rows(reader, picture));
+  int orientation = 1;
   for (const auto* marker = reader.jpeg.marker_list; marker != nullptr; marker = marker->next) {
-    const int orientation =
-        exif_orientation({reinterpret_cast<const char*>(marker->data), static_cast<std::size_t>(marker->data_length)});
-    if (orientation != 1) return turn_upright(picture, orientation);
+    const std::string_view app1(reinterpret_cast<const char*>(marker->data), marker->data_length);
+    orientation = std::max(orientation, exif_orientation(app1));
   }
-  return picture;
+  check(read_jpeg_rows(reader, picture));  // frees the markers
+  return turn_upright(std::move(picture), orientation);
 }
 
 // What one output position takes from a line of input: weights for the positions first .. first + weights.size() - 1,

@@ -215,9 +215,14 @@ TEST(Jpeg, IsTurnedUpright) {
     int orientation;
     bool turned, right, bottom;
   };
-  for (const auto& [orientation, turned, right, bottom] :
-       {Case{1, false, false, false}, {2, false, true, false}, {3, false, true, true}, {4, false, false, true},
-        {5, true, false, false}, {6, true, true, false}, {7, true, true, true}, {8, true, false, true}}) {
+  for (const auto& [orientation, turned, right, bottom] : {Case{1, false, false, false},
+                                                           {2, false, true, false},
+                                                           {3, false, true, true},
+                                                           {4, false, false, true},
+                                                           {5, true, false, false},
+                                                           {6, true, true, false},
+                                                           {7, true, true, true},
+                                                           {8, true, false, true}}) {
     const Picture upright = decode_picture(encode_jpeg(picture, false, orientation));
     ASSERT_EQ(upright.width(), turned ? 16 : 32) << orientation;
     ASSERT_EQ(upright.height(), turned ? 32 : 16) << orientation;
