@@ -31,7 +31,7 @@ template <typename T>
 std::vector<T> elements(const NamedValues& values, std::string_view name) {
   for (const auto& [key, value] : values) {
     if (key != name) continue;
-    const auto span = value.tensor().values<T>();
+    const auto span = value.tensor().template values<T>();
     return {span.begin(), span.end()};
   }
   ADD_FAILURE() << "no output " << name;
