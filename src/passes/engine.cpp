@@ -332,6 +332,8 @@ void Engine::remove_dead(Graph& graph, std::vector<NodeId> candidates) {
         candidates.push_back(value.producer);
         enqueue(value.producer);
       }
+      // The memory of constants that nobody needs any more is given back at once: weights are large.
+      if (value.is_constant() && value.users.empty() && !graph.is_output(input)) graph.set_constant(input, {});
       // One user less may be what a rule at the last one waits for.
       if (value.users.size() == 1) enqueue(value.users[0]);
     }

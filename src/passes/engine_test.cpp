@@ -197,6 +197,18 @@ TEST(Engine, TracesPassesThatChangedSomething) {
   EXPECT_THAT(passes, ::testing::ElementsAre("simplify"));
 }
 
+TEST(Engine, GivesBackTheMemoryOfReplacedConstants) {
+  Builder builder;
+  const ValueId weights = builder.constant(floats({1, 2}));
+  const ValueId shared = builder.constant(floats({3, 4}));
+  const std::weak_ptr<void> memory = builder.graph.value(weights).constant.owner();
+  builder.output(builder.node("Add", {weights, shared}));
+  builder.output(builder.node("Mul", {builder.input("x", "float32[2]"), shared}));
+  apply(builder.graph, kFoldConstants);
+  EXPECT_TRUE(memory.expired());
+  EXPECT_TRUE(builder.graph.value(shared).is_constant());
+}
+
 TEST(Engine, EntersNestedGraphs) {
   Builder inner;
   inner.output(inner.node("Abs", {inner.input("x", "float32[4]")}));

@@ -28,7 +28,7 @@ constexpr Pass kPasses[] = {
     {"fuse", kFuse},
 };
 
-// Each round but the last knows more shapes than the one before; models need three or four.
+// Models settle after two or three rounds; this bounds those that would not.
 constexpr int kMaxRounds = 16;
 
 }  // namespace
