@@ -37,7 +37,7 @@ MIN_SIZE_PX = 32  # below it a shape can fall between the grid's points
 TRAINING_SEED = 1
 VALIDATION_SEED = 2
 VALIDATION_COUNT = 200
-EXAMPLE_SEED, EXAMPLE_INDEX, EXAMPLE_SIZE_PX = 3, 34, 480  # example.png
+EXAMPLE_SEED, EXAMPLE_INDEX, EXAMPLE_SIZE_PX = 3, 30, 480  # example.png
 
 SIDE = 1 << 14
 MIN_VISIBLE_PERCENT = 60  # of a shape's area that later shapes leave uncovered

@@ -22,7 +22,7 @@ from shapes_data import CLASSES, SIZE_PX, TRAINING_SEED, generate
 from shapes_model import SSD, corners, normalise
 
 POSITIVE_IOU, NEGATIVE_IOU = 0.5, 0.4
-FOCAL_ALPHA, FOCAL_GAMMA = 0.25, 2.0
+FOCAL_ALPHA, FOCAL_GAMMA = 0.5, 2.0
 BOX_WEIGHT = 2.0
 WARMUP_STEPS = 200
 EMA_DECAY = 0.998
@@ -74,8 +74,6 @@ class Pictures:
 
 def match(anchors, boxes):
     """For each anchor the index of its box, -1 for background or -2 for neither."""
-    if len(boxes) == 0:
-        return torch.full((len(anchors),), -1)
     overlap = box_iou(anchors, boxes)
     best, target = overlap.max(1)
     target[best < POSITIVE_IOU] = -2
