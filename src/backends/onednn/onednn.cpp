@@ -1,6 +1,8 @@
 // The oneDNN backend: float32 dense operators on Intel's CPU library. A subgraph is planned once per set of input
 // shapes (plan.h); shapes that the block leaves open are planned when they first come, and the last few plans are kept.
 #include <algorithm>
+#include <exception>
+#include <future>
 #include <mutex>
 #include <vector>
 
@@ -28,7 +30,9 @@ class Subgraph final : public CompiledSubgraph {
       if (!shape) return;
       shapes.push_back(*shape);
     }
-    plans_.push_back({shapes, make_plan(shapes, options.threads)});
+    std::promise<std::shared_ptr<const Plan>> promise;
+    promise.set_value(make_plan(shapes, options.threads));
+    plans_.push_back({shapes, options.threads, promise.get_future().share()});
   }
 
   void run(kernels::KernelContext& context, profile::Recorder* recorder) const override {
@@ -38,15 +42,16 @@ class Subgraph final : public CompiledSubgraph {
  private:
   struct Entry {
     std::vector<Shape> shapes;
-    std::shared_ptr<const Plan> plan;
+    int threads;
+    std::shared_future<std::shared_ptr<const Plan>> plan;  // not ready while the run that came first makes it
   };
 
   std::shared_ptr<const Plan> make_plan(std::span<const Shape> shapes, int threads) const {
     return Builder(block_, constants_, labels_, threads).build(shapes);
   }
 
-  // The plan for the context's input shapes. A plan serves its number of threads and any lower one: the work is split
-  // when it is made.
+  // The plan for the context's input shapes, made if there is none; other shapes are not held up meanwhile. A plan
+  // serves its number of threads and any lower one: the work is split when it is made.
   std::shared_ptr<const Plan> find_plan(const kernels::KernelContext& context) const {
     const int count = static_cast<int>(block_.inputs.size());
     for (int i = 0; i < count; ++i) {
@@ -56,25 +61,58 @@ class Subgraph final : public CompiledSubgraph {
       }
     }
     const auto serves = [&](const Entry& entry) {
-      if (entry.plan->threads() < context.threads()) return false;
+      if (entry.threads < context.threads()) return false;
       for (int i = 0; i < count; ++i) {
         if (entry.shapes[static_cast<std::size_t>(i)] != context.input(i).shape()) return false;
       }
       return true;
     };
-    const std::lock_guard lock(mutex_);
-    auto found = std::ranges::find_if(plans_, serves);
-    if (found == plans_.end()) {
-      std::vector<Shape> shapes;
-      for (int i = 0; i < count; ++i) shapes.push_back(context.input(i).shape());
-      std::shared_ptr<const Plan> plan = make_plan(shapes, context.threads());
-      if (plans_.size() == kMostPlans) plans_.pop_back();
-      found = plans_.insert(plans_.begin(), {std::move(shapes), std::move(plan)});
-    } else if (found != plans_.begin()) {
-      std::rotate(plans_.begin(), found, found + 1);
-      found = plans_.begin();
+    std::promise<std::shared_ptr<const Plan>> promise;
+    std::shared_future<std::shared_ptr<const Plan>> future;
+    std::vector<Shape> shapes;
+    {
+      const std::lock_guard lock(mutex_);
+      const auto found = std::ranges::find_if(plans_, serves);
+      if (found != plans_.end()) {
+        std::rotate(plans_.begin(), found, found + 1);
+        future = plans_.front().plan;
+      } else {
+        for (int i = 0; i < count; ++i) shapes.push_back(context.input(i).shape());
+        if (plans_.size() == kMostPlans) plans_.pop_back();
+        plans_.insert(plans_.begin(), {shapes, context.threads(), promise.get_future().share()});
+      }
     }
-    return found->plan;
+    if (future.valid()) {
+      try {
+        return future.get();
+      } catch (const Error& error) {
+        throw Error(error);  // NOLINT: a copy of our own, which may gain context
+      }
+    }
+    try {
+      std::shared_ptr<const Plan> plan = make_plan(shapes, context.threads());
+      promise.set_value(plan);
+      return plan;
+    } catch (...) {
+      {
+        const std::lock_guard lock(mutex_);
+        std::erase_if(plans_,
+                      [&](const Entry& entry) { return entry.threads == context.threads() && entry.shapes == shapes; });
+      }
+      give_exception(promise);
+      throw;
+    }
+  }
+
+  // Passes on the exception being handled; an Error as a copy that nobody changes.
+  static void give_exception(std::promise<std::shared_ptr<const Plan>>& promise) {
+    try {
+      throw;
+    } catch (const Error& error) {
+      promise.set_exception(std::make_exception_ptr(Error(error)));
+    } catch (...) {
+      promise.set_exception(std::current_exception());
+    }
   }
 
   const program::Block& block_;

@@ -74,6 +74,11 @@ Elementwise elementwise_of(std::string_view op, const tensor::Attributes& attrib
 
 constexpr float kLargest = std::numeric_limits<float>::max();
 
+// Where the bounds cross, ONNX gives the upper one.
+Elementwise clip(float low, float high) {
+  return {{algorithm::eltwise_clip, std::min(low, high), high}};
+}
+
 algorithm binary_algorithm(std::string_view op) {
   if (op == "Add") return algorithm::binary_add;
   if (op == "Sub") return algorithm::binary_sub;
@@ -146,7 +151,7 @@ Elementwise activation_of(const tensor::Attributes& attributes) {
   const std::string name = attributes.get_string("activation", "");
   if (name.empty()) return {};
   if (name == "Clip") {
-    return {{algorithm::eltwise_clip, attributes.get_float("min", -kLargest), attributes.get_float("max", kLargest)}};
+    return clip(attributes.get_float("min", -kLargest), attributes.get_float("max", kLargest));
   }
   Elementwise function = elementwise_of(name, attributes);
   if (function.empty()) base::invalid("op.attribute", "'{}' is no activation of a FusedConv", name);
@@ -170,7 +175,7 @@ void build_elementwise(OperatorBuilder& builder) {
   if (define_if_empty(builder, shape)) return;
   Elementwise function = elementwise_of(builder.instruction().op, builder.attributes());
   if (builder.instruction().op == "Clip") {
-    function = {{algorithm::eltwise_clip, builder.scalar(1).value_or(-kLargest), builder.scalar(2).value_or(kLargest)}};
+    function = clip(builder.scalar(1).value_or(-kLargest), builder.scalar(2).value_or(kLargest));
   }
   Stored from = builder.input(0);
   // In a layout with padded channels a function that does not keep zero runs on the reference loop.
