@@ -73,8 +73,8 @@ void draw_detections(Picture& picture, const std::vector<Detection>& detections)
   }
 }
 
-nlohmann::json to_json(const std::vector<Detection>& detections) {
-  nlohmann::json rows = nlohmann::json::array();
+nlohmann::ordered_json to_json(const std::vector<Detection>& detections) {
+  nlohmann::ordered_json rows = nlohmann::ordered_json::array();
   for (const Detection& detection : detections) {
     rows.push_back(
         {{"label", detection.label}, {"name", detection.name}, {"score", detection.score}, {"box", detection.box}});
@@ -109,7 +109,7 @@ void detect(const DetectOptions& options) {
   Session session(program, options.session_options());
 
   const bool print_text = options.json != "-";
-  nlohmann::json report = nlohmann::json::array();
+  nlohmann::ordered_json report = nlohmann::ordered_json::array();
   for (std::size_t i = 0; i < options.images.size(); ++i) {
     const std::string& image = options.images[i];
     Picture picture = read_picture(image);
@@ -123,8 +123,8 @@ void detect(const DetectOptions& options) {
     write_png(paths[i], picture);
     if (print_text) {
       print(to_text(image, detections));
-      print(fmt::format("{}: {} detections with a score of at least {}, drawn in {}\n", image, detections.size(),
-                        options.score_threshold, paths[i].string()));
+      print(fmt::format("{}: {} detection{} with a score of at least {}, drawn in {}\n", image, detections.size(),
+                        detections.size() == 1 ? "" : "s", options.score_threshold, paths[i].string()));
     }
     report.push_back({{"image", image},
                       {"width", picture.width()},
@@ -134,7 +134,7 @@ void detect(const DetectOptions& options) {
   }
   if (options.json.empty()) return;
   // File names and class names need not be UTF-8, but JSON is.
-  const std::string text = report.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  const std::string text = report.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
   if (print_text)
     base::write_file_atomically(options.json, text);
   else

@@ -183,8 +183,8 @@ class SettingsReader {
     if (!ok) wrong(key, zero_allowed ? "three numbers" : "three numbers other than 0", found);
   }
 
-  void require(std::string_view key) {
-    if (!has(key)) missing_.emplace_back(key);
+  void require(std::string_view key, std::string_view remark = "") {
+    if (!has(key)) missing_.push_back(fmt::format("{}{}", key, remark));
   }
 
   void wrong(std::string_view key, std::string_view needed, const std::vector<std::string>& found) {
@@ -344,6 +344,7 @@ DetectConvention::DetectConvention(std::span<const ValueInfo> inputs, std::span<
   // Scores of one dimension cannot say which class they are for.
   const auto scores = std::ranges::find(outputs, scores_, &ValueInfo::name);
   if (scores != outputs.end() && scores->has_rank && scores->shape.size() < 2) reader.require("labels");
+  if (scores_.empty()) reader.require("labels", " (unless scores are [N,C])");
   reader.finish();
 
   if (!input.has_rank) base::invalid("detect.input", "the rank of input '{}' is not known", input.name);

@@ -118,11 +118,13 @@ TEST(Settings, BrokenConfigNamesTheFile) {
 }
 
 TEST(Convention, ListsEveryMissingKey) {
-  EXPECT_THAT(error_of([] {
-                DetectConvention(kInputs, kOutputs, {{"scale", {"1"}}});
-              }),
-              AllOf(HasSubstr("detect.convention"), HasSubstr("layout, resize, boxes, scores, box_format, normalized"),
-                    Not(HasSubstr("scale,"))));
+  EXPECT_THAT(
+      error_of([] {
+        DetectConvention(kInputs, kOutputs, {{"scale", {"1"}}});
+      }),
+      AllOf(HasSubstr("detect.convention"),
+            HasSubstr("layout, resize, boxes, scores, box_format, normalized, labels (unless scores are [N,C])"),
+            Not(HasSubstr("scale,"))));
   DetectSettings no_labels = settings();
   no_labels.erase("labels");
   const std::vector<ValueInfo> flat = {float_info("b", {-1, 4}), float_info("s", {-1})};
