@@ -1,7 +1,9 @@
 # The imported target `libonnx`. LANNER_LIBONNX names a folder that scripts/build_libonnx made; without it, the script
 # runs now, with the onnx package of LANNER_PYTHON_EXECUTABLE or, failing that, of .venv or the Python 3 that CMake finds.
 set(LANNER_LIBONNX "" CACHE PATH "Folder with libonnx; empty: scripts/build_libonnx makes or finds it")
-set(LANNER_PYTHON_EXECUTABLE "" CACHE FILEPATH "Python interpreter with the onnx package; empty: .venv, or what CMake finds")
+# Python_EXECUTABLE is set by pip's build.
+set(LANNER_PYTHON_EXECUTABLE "${Python_EXECUTABLE}"
+    CACHE FILEPATH "Python interpreter with the onnx package; empty: .venv, or what CMake finds")
 
 set(Protobuf_USE_STATIC_LIBS OFF)  # Debian's static library is not position independent
 find_package(Protobuf REQUIRED)
