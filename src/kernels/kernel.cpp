@@ -17,8 +17,7 @@ const Tensor& KernelContext::input(int index) const {
 
 Tensor& KernelContext::allocate_output(int index, ElementType type, const Shape& shape) {
   if (!wants_output(index)) {
-    unwanted_ = Tensor::allocate(type, shape, allocator_);
-    return unwanted_.tensor();
+    return unwanted_.emplace_front(Tensor::allocate(type, shape, allocator_)).tensor();
   }
   Value& output = *outputs_[static_cast<std::size_t>(index)];
   output = memory_.allocate(index, type, shape);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <forward_list>
 #include <memory>
 #include <span>
 #include <string_view>
@@ -63,7 +64,7 @@ class KernelContext {
   OutputMemory& memory_;
   Allocator& allocator_;
   int threads_;
-  Value unwanted_;
+  std::forward_list<Value> unwanted_;  // scratch in the place of outputs that nobody reads
 };
 
 // Immutable once made: run() may be called from several threads at once.
@@ -87,7 +88,7 @@ template <typename Run>
 std::unique_ptr<Kernel> make_kernel(Run run) {
   class FunctionKernel final : public Kernel {
    public:
-    explicit FunctionKernel(Run run) : run_(std::move(run)) {}
+    explicit FunctionKernel(Run function) : run_(std::move(function)) {}
     void run(KernelContext& context) const override { run_(context); }
 
    private:

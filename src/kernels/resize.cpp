@@ -194,7 +194,8 @@ Taps<Work> interpolation_taps(const Options& options, const Axis& axis) {
   taps.indices.reserve(static_cast<std::size_t>(axis.output) * count);
   taps.weights.reserve(static_cast<std::size_t>(axis.output) * count);
   for (std::int64_t i = 0; i < axis.output; ++i) {
-    const double x = source_coordinate<double>(options.coordinates, axis, i);
+    // In float32, as other engines compute it: the rounding is part of the result people compare with.
+    const double x = source_coordinate<float>(options.coordinates, axis, i);
     const bool outside = is_outside(options.coordinates, axis, x);
     taps.outside.push_back(outside);
     taps.any_outside = taps.any_outside || outside;
