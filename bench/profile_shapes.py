@@ -33,7 +33,7 @@ def profile_text(threads, runs):
     return (f"`lanner profile` of `models/shapes/shapes.onnx` on `models/shapes/example.png`, {runs} runs on {threads} "
             f"threads of {compare_peers.cpu_name()}, float32; the median run took {statistics.median(profile.run_ms):.2f} "
             "ms with recording on. Written by `bench/profile_shapes.py`.\n\n"
-            f"```output\n{profile.table().rstrip()}\n```")
+            f"```table\n{profile.table().rstrip()}\n```")
 
 
 def write_readme(text):

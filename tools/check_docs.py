@@ -85,7 +85,7 @@ def exists(path, document):
 def script_text(name):
     """The text of one of the repository's own scripts, or None where `name` is none."""
     path = ROOT / name
-    return path.read_text() if name.split("/")[0] in SCRIPT_FOLDERS and path.is_file() else None
+    return path.read_text(errors="replace") if name.split("/")[0] in SCRIPT_FOLDERS and path.is_file() else None
 
 
 @functools.cache
