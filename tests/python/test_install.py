@@ -19,9 +19,12 @@ COMMAND = RELEASE / "bin" / "lanner"
 SHAPES = ROOT / "models" / "shapes" / "shapes.onnx"
 
 
-def run(*command, timeout=60, **options):
+def run(*command, timeout=120, **options):
     """Runs a command and returns its standard output; fails with everything that it printed."""
     environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    # With the compiler under the name it has in build/release, ccache gives what that build has compiled.
+    cache = (RELEASE / "CMakeCache.txt").read_text()
+    environment["CXX"] = re.search(r"^CMAKE_CXX_COMPILER:\w+=(.*)$", cache, re.MULTILINE)[1]
     result = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=timeout,
                             env=environment, **options)
     assert result.returncode == 0, f"{command} exited with {result.returncode}\n{result.stdout}\n{result.stderr}"
