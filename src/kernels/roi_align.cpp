@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/fail.h"
+#include "base/multiversion.h"
 #include "base/parallel.h"
 #include "kernels/broadcast.h"
 #include "kernels/kernel.h"
@@ -171,6 +172,68 @@ void pool_maximum(const RegionSamples<T>& region, const T* plane, T* out) {
   }
 }
 
+// Channels added up at once; they stay in registers while the samples of a bin go by.
+constexpr std::int64_t kChannelBlock = 64;
+
+// pool_average() over a map whose channels lie beside each other: the same sums in the same order, many channels at a
+// time. `tile` holds bins * channels elements.
+LANNER_MULTIVERSION void pool_average_channels_last(const RegionSamples<float>& region, const float* map,
+                                                    std::int64_t channels, float* tile, float* out) {
+  const auto bins = static_cast<std::int64_t>(region.bin_ends.size());
+  const Sample<float>* const samples = region.samples.data();
+  const float count = region.count;
+  for (std::int64_t first = 0; first < channels; first += kChannelBlock) {
+    const std::int64_t width = std::min(kChannelBlock, channels - first);
+    std::size_t i = 0;
+    for (std::int64_t bin = 0; bin < bins; ++bin) {
+      float sums[kChannelBlock] = {};
+      for (const std::size_t end = region.bin_ends[static_cast<std::size_t>(bin)]; i < end; ++i) {
+        const Sample<float>& sample = samples[i];
+        const float* a = map + sample.positions[0] * channels + first;
+        const float* b = map + sample.positions[1] * channels + first;
+        const float* c = map + sample.positions[2] * channels + first;
+        const float* d = map + sample.positions[3] * channels + first;
+        const float wa = sample.weights[0];
+        const float wb = sample.weights[1];
+        const float wc = sample.weights[2];
+        const float wd = sample.weights[3];
+        if (width == kChannelBlock) {
+          for (std::int64_t k = 0; k < kChannelBlock; ++k) sums[k] += wa * a[k] + wb * b[k] + wc * c[k] + wd * d[k];
+        } else {
+          for (std::int64_t k = 0; k < width; ++k) sums[k] += wa * a[k] + wb * b[k] + wc * c[k] + wd * d[k];
+        }
+      }
+      for (std::int64_t k = 0; k < width; ++k) tile[bin * channels + first + k] = sums[k] / count;
+    }
+  }
+  for (std::int64_t k = 0; k < channels; ++k) {
+    for (std::int64_t bin = 0; bin < bins; ++bin) *out++ = tile[bin * channels + k];
+  }
+}
+
+// [batch, channels, pixels] to [batch, pixels, channels].
+void to_channels_last(const float* from, float* to, std::int64_t batch, std::int64_t channels, std::int64_t pixels,
+                      int threads) {
+  constexpr std::int64_t kTile = 16;
+  const std::int64_t strips = (pixels + kTile - 1) / kTile;
+  base::parallel_for(threads, batch * strips, std::max<std::int64_t>(1, kElementGrain / (channels * kTile)),
+                     [=](std::int64_t begin, std::int64_t end) {
+                       for (std::int64_t strip = begin; strip < end; ++strip) {
+                         const std::int64_t image = strip / strips;
+                         const std::int64_t first = strip % strips * kTile;
+                         const std::int64_t width = std::min(kTile, pixels - first);
+                         const float* source = from + image * channels * pixels + first;
+                         float* target = to + (image * pixels + first) * channels;
+                         for (std::int64_t c0 = 0; c0 < channels; c0 += kTile) {
+                           const std::int64_t c1 = std::min(c0 + kTile, channels);
+                           for (std::int64_t p = 0; p < width; ++p) {
+                             for (std::int64_t c = c0; c < c1; ++c) target[p * channels + c] = source[c * pixels + p];
+                           }
+                         }
+                       }
+                     });
+}
+
 RoiOptions parse_options(const tensor::Attributes& attributes) {
   RoiOptions options{};
   const std::string coordinates = attributes.get_string("coordinate_transformation_mode", "half_pixel");
@@ -237,24 +300,42 @@ std::unique_ptr<Kernel> make_RoiAlign(const KernelInfo& info) {
       base::invalid("op.shape", "the feature map is empty: its shape is {}", x.shape().to_string());
     }
     const std::int64_t bins = options.output_height * options.output_width;
+    const std::int64_t grain = std::max<std::int64_t>(1, kElementGrain / (4 * bins * channels));
+    const std::int64_t* image_of = images.data<std::int64_t>();
+    // With enough regions, turning the map around pays: every bin of every region reads the map at least four times.
+    if (x.element_type() == ElementType::kFloat32 && !options.maximum && channels >= 8 &&
+        count * bins * 4 >= x.shape()[0] * height * width) {
+      Tensor turned = context.allocate_scratch(ElementType::kFloat32, x.shape());
+      float* map = turned.data<float>();
+      to_channels_last(x.data<float>(), map, x.shape()[0], channels, height * width, context.threads());
+      base::parallel_for(context.threads(), count, grain, [&](std::int64_t begin, std::int64_t end) {
+        RegionSamples<float> region;
+        std::vector<float> tile(static_cast<std::size_t>(bins * channels));
+        for (std::int64_t i = begin; i < end; ++i) {
+          region.make(options, rois.data<float>() + 4 * i, height, width);
+          pool_average_channels_last(region, map + image_of[i] * channels * height * width, channels, tile.data(),
+                                     y.data<float>() + i * channels * bins);
+        }
+      });
+      return;
+    }
     tensor::dispatch(tensor::FloatTypes{}, x.element_type(), "RoiAlign", [&]<typename T>() {
-      base::parallel_for(context.threads(), count, std::max<std::int64_t>(1, kElementGrain / (4 * bins * channels)),
-                         [&](std::int64_t begin, std::int64_t end) {
-                           RegionSamples<T> region;
-                           for (std::int64_t i = begin; i < end; ++i) {
-                             region.make(options, rois.data<T>() + 4 * i, height, width);
-                             const T* image = x.data<T>() + images.data<std::int64_t>()[i] * channels * height * width;
-                             for (std::int64_t c = 0; c < channels; ++c) {
-                               const T* plane = image + c * height * width;
-                               T* out = y.data<T>() + (i * channels + c) * bins;
-                               if (options.maximum) {
-                                 pool_maximum(region, plane, out);
-                               } else {
-                                 pool_average(region, plane, out);
-                               }
-                             }
-                           }
-                         });
+      base::parallel_for(context.threads(), count, grain, [&](std::int64_t begin, std::int64_t end) {
+        RegionSamples<T> region;
+        for (std::int64_t i = begin; i < end; ++i) {
+          region.make(options, rois.data<T>() + 4 * i, height, width);
+          const T* image = x.data<T>() + image_of[i] * channels * height * width;
+          for (std::int64_t c = 0; c < channels; ++c) {
+            const T* plane = image + c * height * width;
+            T* out = y.data<T>() + (i * channels + c) * bins;
+            if (options.maximum) {
+              pool_maximum(region, plane, out);
+            } else {
+              pool_average(region, plane, out);
+            }
+          }
+        }
+      });
     });
   });
 }

@@ -8,9 +8,11 @@ namespace lanner::backends::onednn {
 
 namespace {
 
-// Winograd's packed weights take up to four times the memory of the plain ones; this is where that is worth it.
+// Winograd's packed weights take up to four times the memory of the plain ones, and oneDNN needs about 60 ns a weight to
+// pack them; this is where that is worth it.
 constexpr std::int64_t kWinogradLeastChannels = 32;
 constexpr std::int64_t kWinogradLeastSide = 8;
+constexpr std::int64_t kWinogradMostWeights = 3 * 3 * 256 * 256;
 
 }  // namespace
 
@@ -21,7 +23,8 @@ Algorithm choose_algorithm(const ConvolutionProblem& problem) {
                      window.dilation[2] == 1;
   const bool large = std::min(problem.inputs, problem.outputs) >= kWinogradLeastChannels &&
                      std::min(window.output[1], window.output[2]) >= kWinogradLeastSide;
-  return has_avx512() && three_by_three && dense && large ? Algorithm::kWinograd : Algorithm::kDirect;
+  const bool worth_packing = 9 * problem.inputs * problem.outputs <= kWinogradMostWeights;
+  return has_avx512() && three_by_three && dense && large && worth_packing ? Algorithm::kWinograd : Algorithm::kDirect;
 }
 
 }  // namespace lanner::backends::onednn
