@@ -79,3 +79,12 @@ def test_every_reason_word_is_explained():
             used.update(REASON.findall(code))
     listed = re.findall(r"^\| `([a-z._-]+)` \|", (ROOT / "docs" / "errors.md").read_text(), re.MULTILINE)
     assert listed == sorted(used)
+
+
+def test_every_dependency_has_its_reason():
+    section = (ROOT / "docs" / "architecture.md").read_text().split("## Dependencies")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| (`.*?`) \|", section, re.MULTILINE)
+    explained = sorted(name for row in rows for name in re.findall(r"`([^`]+)`", row))
+    lines = [line for name in ("packages.txt", "requirements.txt")
+             for line in (ROOT / "scripts" / name).read_text().splitlines()]
+    assert explained == sorted(line.split("==")[0] for line in lines if line and not line.startswith("#"))
