@@ -8,8 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/error_testing.h"
 #include "kernels/registry.h"
-#include "lanner/error.h"
 
 namespace lanner::kernels::testing {
 
@@ -31,15 +31,6 @@ std::vector<T> elements(const Tensor& tensor) {
   return {values.begin(), values.end()};
 }
 
-// The reason word of the Error that `body` throws, or "" when it throws none.
-template <typename Body>
-std::string reason_of(Body&& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return error.reason();
-  }
-  return "";
-}
+using base::testing::reason_of;
 
 }  // namespace lanner::kernels::testing

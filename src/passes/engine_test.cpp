@@ -1,3 +1,4 @@
+#include "base/error_testing.h"
 #include "passes/rule_testing.h"
 
 namespace lanner::passes::testing {
@@ -54,14 +55,7 @@ Verdict cycle(const Graph& graph, NodeId at, Edit& edit) {
 }
 constinit const Rule kCycle{"cycle", "Test.", kAbs, cycle};
 
-std::string reason_of(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return error.reason();
-  }
-  return "";
-}
+using base::testing::reason_of;
 
 struct Chain : Builder {
   ValueId x = input("x", "float32[4]");

@@ -8,8 +8,8 @@
 #include <fstream>
 #include <random>
 
+#include "base/error_testing.h"
 #include "base/file.h"
-#include "lanner/error.h"
 #include "program/file.h"
 #include "program/text.h"
 #include "program/verify.h"
@@ -53,15 +53,7 @@ main {
 }
 )";
 
-template <typename Body>
-std::string reason_of(Body&& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return error.reason();
-  }
-  return "";
-}
+using base::testing::reason_of;
 
 Program replaced(std::string_view from, std::string_view to) {
   std::string text(kProgram);

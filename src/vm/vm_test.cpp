@@ -6,6 +6,7 @@
 #include <map>
 #include <thread>
 
+#include "base/error_testing.h"
 #include "lanner/error.h"
 #include "lanner/session.h"
 #include "program/text.h"
@@ -17,15 +18,7 @@ namespace {
 
 using ::testing::ElementsAre;
 
-template <typename Body>
-std::string reason_of(Body&& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return error.reason();
-  }
-  return "";
-}
+using base::testing::reason_of;
 
 template <typename T>
 std::vector<T> elements(const NamedValues& values, std::string_view name) {
