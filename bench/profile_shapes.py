@@ -5,8 +5,10 @@
 """
 
 import argparse
+import os
 import statistics
 import sys
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -30,10 +32,10 @@ def profile_text(threads, runs):
     size = (shapes_data.SIZE_PX, shapes_data.SIZE_PX)
     picture = Image.open(evaluate.MODEL.with_name("example.png")).convert("RGB").resize(size, Image.Resampling.BILINEAR)
     profile = model.profile({"image": evaluate.network_input(np.asarray(picture))}, runs=runs)
-    return (f"`lanner profile` of `models/shapes/shapes.onnx` on `models/shapes/example.png`, {runs} runs on {threads} "
-            f"threads of {compare_peers.cpu_name()}, float32; the median run took {statistics.median(profile.run_ms):.2f} "
-            "ms with recording on. Written by `bench/profile_shapes.py`.\n\n"
-            f"```table\n{profile.table().rstrip()}\n```")
+    conditions = (f"`models/shapes/shapes.onnx` on `models/shapes/example.png`, {runs} runs on {threads} threads of "
+                  f"{compare_peers.cpu_name()} ({os.cpu_count()} cores), float32; the median run took "
+                  f"{statistics.median(profile.run_ms):.2f} ms with recording on. Written by `bench/profile_shapes.py`.")
+    return f"{textwrap.fill(conditions, 120)}\n\n```table\n{profile.table().rstrip()}\n```"
 
 
 def write_readme(text):
