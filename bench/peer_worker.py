@@ -1,0 +1,90 @@
+"""One runtime with one model in a process of its own: driven by compare_peers.py over lines of JSON on stdin and stdout.
+
+Commands: {"do": "load", "model": PATH, "threads": N}, {"do": "run", "count": N}, {"do": "memory"}. A worker sleeps while
+another one is measured.
+"""
+
+import json
+import sys
+import time
+
+import numpy as np
+
+
+class Lanner:
+    def __init__(self):
+        import lanner
+
+        self.lanner = lanner
+
+    def load(self, path, threads):
+        model = self.lanner.load(path, threads=threads) if path.endswith(".lanner") else self.lanner.compile(path, threads=threads)
+        return model.run
+
+
+class OnnxRuntime:
+    def __init__(self):
+        import onnxruntime
+
+        self.onnxruntime = onnxruntime
+
+    def load(self, path, threads):
+        options = self.onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        session = self.onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        return lambda inputs: session.run(None, inputs)
+
+
+class OpenVino:
+    def __init__(self):
+        import openvino
+
+        self.core = openvino.Core()
+
+    def load(self, path, threads):
+        # Its best settings for one request at a time, in float32.
+        settings = {
+            "INFERENCE_NUM_THREADS": threads,
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": "f32",
+        }
+        request = self.core.compile_model(path, "CPU", settings).create_infer_request()
+        return lambda inputs: request.infer(inputs)
+
+
+RUNTIMES = {"lanner": Lanner, "onnxruntime": OnnxRuntime, "openvino": OpenVino}
+
+
+def memory_mib():
+    """Resident memory now and at its highest."""
+    fields = dict(line.split(":", 1) for line in open("/proc/self/status"))
+    return {key: int(fields[field].split()[0]) / 1024 for key, field in (("now", "VmRSS"), ("peak", "VmHWM"))}
+
+
+def main():
+    runtime = RUNTIMES[sys.argv[1]]()
+    inputs = dict(np.load(sys.argv[2]))
+    run = None
+    for line in sys.stdin:
+        command = json.loads(line)
+        if command["do"] == "load":
+            start = time.perf_counter()
+            run = runtime.load(command["model"], command["threads"])
+            answer = {"load_ms": 1e3 * (time.perf_counter() - start)}
+            start = time.perf_counter()
+            run(inputs)
+            answer["first_ms"] = 1e3 * (time.perf_counter() - start)
+        elif command["do"] == "run":
+            times = []
+            for _ in range(command["count"]):
+                start = time.perf_counter()
+                run(inputs)
+                times.append(1e3 * (time.perf_counter() - start))
+            answer = {"ms": times}
+        else:
+            answer = memory_mib()
+        print(json.dumps(answer), flush=True)
+
+
+main()
