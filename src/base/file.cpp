@@ -5,8 +5,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "base/fail.h"
 
@@ -45,6 +47,24 @@ void write_all(const std::filesystem::path& path, int fd, const void* data, std:
     }
     at += written;
     byte_count -= static_cast<std::size_t>(written);
+  }
+}
+
+// Devices and pipes cannot be replaced by a file; they take the bytes as they come.
+void write_device(const std::filesystem::path& path, const std::function<void(const WriteBytes&)>& produce) {
+  const Descriptor file{::open(path.c_str(), O_WRONLY | O_CLOEXEC)};
+  if (file.fd < 0) fail_to_write(path, errno);
+  produce([&](const void* data, std::size_t byte_count) { write_all(path, file.fd, data, byte_count); });
+}
+
+// A new file named after `target`, with the permissions that the umask gives; the descriptor is -1 on failure. mkstemp
+// is no help: its files are the owner's alone, and reading the umask to correct that changes it for all threads.
+std::pair<std::string, int> create_beside(const std::filesystem::path& target) {
+  static std::atomic<unsigned> counter{0};
+  while (true) {
+    std::string name = fmt::format("{}.{}-{}", target.string(), ::getpid(), counter++);
+    const int fd = ::open(name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (fd >= 0 || errno != EEXIST) return {std::move(name), fd};
   }
 }
 
@@ -95,19 +115,21 @@ std::string read_file(const std::filesystem::path& path) {
 }
 
 void write_file_atomically(const std::filesystem::path& path, const std::function<void(const WriteBytes&)>& produce) {
-  std::string temporary = path.string() + ".XXXXXX";
-  const int fd = ::mkostemp(temporary.data(), O_CLOEXEC);
+  std::error_code ignored;
+  // A link stays: what it leads to is replaced.
+  const std::filesystem::path resolved = std::filesystem::canonical(path, ignored);
+  const std::filesystem::path& target = resolved.empty() ? path : resolved;
+  if (std::filesystem::is_other(target, ignored)) return write_device(path, produce);
+
+  const auto [temporary, fd] = create_beside(target);
   if (fd < 0) fail_to_write(path, errno);
   try {
     {
       const Descriptor file{fd};
       produce([&](const void* data, std::size_t byte_count) { write_all(path, fd, data, byte_count); });
-      // mkostemp makes files that only the owner reads; give what the umask allows, as for any other new file.
-      const mode_t mask = ::umask(0);
-      ::umask(mask);
-      if (::fchmod(fd, 0666 & ~mask) != 0 || ::fsync(fd) != 0) fail_to_write(path, errno);
+      if (::fsync(fd) != 0) fail_to_write(path, errno);
     }
-    if (::rename(temporary.c_str(), path.c_str()) != 0) fail_to_write(path, errno);
+    if (::rename(temporary.c_str(), target.c_str()) != 0) fail_to_write(path, errno);
   } catch (...) {
     ::unlink(temporary.c_str());
     throw;

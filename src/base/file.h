@@ -38,7 +38,8 @@ std::string read_file(const std::filesystem::path& path);
 using WriteBytes = std::function<void(const void* data, std::size_t byte_count)>;
 
 // Calls `produce(write)` and puts what it wrote at `path`: into a temporary file beside it first, which is renamed at
-// the end and removed when anything fails. Throws `file.unwritable`, or what `produce` throws.
+// the end and removed when anything fails. Links are followed; a device or a pipe is written in place. Throws
+// `file.unwritable`, or what `produce` throws.
 void write_file_atomically(const std::filesystem::path& path, const std::function<void(const WriteBytes&)>& produce);
 void write_file_atomically(const std::filesystem::path& path, std::string_view content);
 
