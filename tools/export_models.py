@@ -46,14 +46,18 @@ Scores = collections.namedtuple("Scores", "background classes bias frequent cand
 SCORES = {
     "ssdlite320": Scores(2.5, 2.8, 1.0, 5.0, 2200),
     "ssd300": Scores(3.0, 2.5, 1.0, 5.0, 2200),
-    "fasterrcnn": Scores(2.5, 2.5, 1.0, 3.0, 2000),
+    "fasterrcnn": Scores(1.6, 1.6, 0.65, 2.0, 2000),
 }
 LEVEL_SHIFT = -0.25  # of the SSDs' background logits from one feature map to the next coarser one, in spreads
 LEVEL_FACTORS = (0.5, 0.75, 1.0, 1.25)  # of the feature pyramid's maps, finest first: without it all proposals are tiny
 BOX_SPREAD = 1.2  # of box deltas, in the box coder's units
-BRANCH_FACTOR = 0.4  # of residual branches: with 1 a random ResNet multiplies rounding errors from block to block
-OBJECTNESS_SPREAD, OBJECTNESS_BIAS = 2.5, -3.0
-PROPOSAL_SPREAD = 0.25
+
+# Rounding must not move the detections of Faster R-CNN, although two stages follow each other. A random ResNet multiplies
+# rounding errors from block to block unless its residual branches are small; objectness must not come so close to 1 that
+# float32 orders proposals by chance; and a moved proposal sees other features, so proposals keep close to their anchors.
+BRANCH_FACTOR = 0.1
+OBJECTNESS_SPREAD, OBJECTNESS_BIAS = 1.0, -2.0
+PROPOSAL_SPREAD = 0.05
 
 STORED_BYTES = 4096  # generated weights up to this size are stored all the same
 MAX_STORED_BYTES = 65536  # a larger tensor that was not generated is an error

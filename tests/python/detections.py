@@ -1,4 +1,4 @@
-"""Comparing detections: same count and classes, scores within 1e-4, boxes within 1e-3 of the picture's size."""
+"""Comparing detections: same count and classes, scores within 1e-4 by default, boxes within 1e-3 of the picture's size."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ MAX_SCORE_DIFFERENCE = 1e-4
 MAX_BOX_DIFFERENCE = 1e-3  # of the picture's larger side
 
 
-def assert_same(ours, theirs, picture_size):
+def assert_same(ours, theirs, picture_size, max_score_difference=MAX_SCORE_DIFFERENCE):
     """Pairs every detection of `theirs` with one of `ours`; both map boxes [n,4], scores [n] and labels [n]."""
     assert list(ours) == list(theirs), "the outputs' names or order differ"
     for name in theirs:
@@ -17,7 +17,7 @@ def assert_same(ours, theirs, picture_size):
         fits = (
             free
             & (ours["labels"] == label)
-            & (np.abs(ours["scores"] - score) <= MAX_SCORE_DIFFERENCE)
+            & (np.abs(ours["scores"] - score) <= max_score_difference)
             & (np.abs(ours["boxes"] - box).max(axis=1, initial=0) <= MAX_BOX_DIFFERENCE * picture_size)
         )
         assert fits.any(), f"no detection of class {label} with score {score:.5f} at {box}"
