@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,19 +17,26 @@ namespace lanner::cli {
 // Options that every command with a MODEL takes.
 struct ModelOptions {
   std::string model;
-  int threads = 0;
-  int lanes = 0;
-  std::string precision = "f32";
+  std::optional<int> threads;
+  std::optional<int> lanes;
+  std::optional<std::string> precision;
   std::string config;
   std::vector<std::string> disable_rules;
   std::vector<std::string> deny;
 
   void add_to(CLI::App& command);
-  // Compiles an .onnx file, showing progress on a terminal, or loads a .lanner file. The config file's settings apply
-  // where the command line has none.
+  // Compiles an .onnx file, showing progress on a terminal, or loads a .lanner file. A setting of the config file
+  // applies where the command line does not have it. Throws `config.invalid`, and what compile() does.
   Program open(CompileOptions options = {}) const;
   SessionOptions session_options() const;
 };
+
+// Accepts whole numbers from `least` on.
+CLI::Validator at_least(int least);
+
+// Adds `--json [FILE.json]`: sets `json` to the file's name, or to "-" where none follows. Only names that end in .json
+// are taken, so that a MODEL or an IMAGE that follows is not mistaken for the file to write.
+void add_json_option(CLI::App& command, std::string& json, const std::string& doc);
 
 using Action = std::function<void()>;
 

@@ -4,12 +4,12 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 
 #include "base/fail.h"
-#include "base/file.h"
 #include "cli/command.h"
 #include "cli/npz.h"
 
@@ -53,8 +53,10 @@ std::string shape_text(const ValueInfo& info) {
   std::string text;
   for (std::size_t i = 0; i < info.shape.size(); ++i) {
     if (i != 0) text += "x";
-    if (info.shape[i] >= 0) text += fmt::to_string(info.shape[i]);
-    else text += info.symbols[i].empty() ? "?" : info.symbols[i];
+    if (info.shape[i] >= 0)
+      text += fmt::to_string(info.shape[i]);
+    else
+      text += info.symbols[i].empty() ? "?" : info.symbols[i];
   }
   return text.empty() ? "scalar" : text;
 }
@@ -117,8 +119,10 @@ Action add_compile(CLI::App& app) {
     const Program program = options->open(std::move(compile_options));
     program.save(options->output);
     print_interface(program);
-    print("{}: {} instructions, {} bytes\n", options->output, program.instruction_count(),
-          std::filesystem::file_size(options->output));
+    std::error_code no_size;  // a device has none
+    const auto size_bytes = std::filesystem::file_size(options->output, no_size);
+    print("{}: {} instructions{}\n", options->output, program.instruction_count(),
+          no_size ? "" : fmt::format(", {} bytes", size_bytes));
   };
 }
 
@@ -151,11 +155,12 @@ Action add_profile(CLI::App& app) {
   const auto options = std::make_shared<Options>();
   options->add_to(*command);
   command->add_option("--inputs", options->inputs, "An .npz file with one array per input; zeros without it");
-  command->add_option("--runs", options->runs, "Recorded runs, after one that is not")->check(CLI::PositiveNumber);
+  command->add_option("--runs", options->runs, "Recorded runs, after one that is not")
+      ->check(at_least(1))
+      ->capture_default_str();
   command->add_option("--trace", options->trace, "Write a Chrome trace, for Perfetto");
-  command->add_option("--json", options->json, "Write rows and events as JSON to a file; without a file name, print it instead of the table")
-      ->expected(0, 1)
-      ->default_str("-");
+  add_json_option(*command, options->json,
+                  "Write rows and events as JSON to a .json file; without a file name, print it instead of the table");
   return [options] {
     const Program program = options->open();
     const NamedValues inputs = read_inputs(program, options->inputs);
@@ -185,8 +190,10 @@ Action add_explain(CLI::App& app) {
   command->add_flag("--json", options->json, "Print JSON");
   return [options] {
     const Program program = options->open();
-    if (options->json) print("{}\n", program.report());
-    else print_explanation(nlohmann::json::parse(program.report()));
+    if (options->json)
+      print("{}\n", program.report());
+    else
+      print_explanation(nlohmann::json::parse(program.report()));
   };
 }
 

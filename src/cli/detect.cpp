@@ -154,15 +154,8 @@ Action add_detect(CLI::App& app) {
       ->required();
   command->add_option("--score-threshold", options->score_threshold, "Leave out detections with a lower score")
       ->capture_default_str();
-  // Only names that end in .json: an image that follows the option must not be taken for the file to write.
-  command
-      ->add_option("--json", options->json,
-                   "Write the detections as JSON to a .json file; without a file name, print it instead of the text")
-      ->expected(0, 1)
-      ->default_str("-")
-      ->check([](const std::string& name) {
-        return name == "-" || name.ends_with(".json") ? std::string() : "'" + name + "' must end in .json";
-      });
+  add_json_option(*command, options->json,
+                  "Write the detections as JSON to a .json file; without a file name, print it instead of the text");
   return [options] { detect(*options); };
 }
 

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <exception>
 
+#include "base/fail.h"
 #include "cli/command.h"
 #include "lanner/error.h"
 
@@ -16,6 +17,20 @@ void choose_spinning(char** argv) {
   if (std::getenv("GOMP_SPINCOUNT") != nullptr || std::getenv("OMP_WAIT_POLICY") != nullptr) return;
   ::setenv("GOMP_SPINCOUNT", "1000", 1);
   ::execv("/proc/self/exe", argv);
+}
+
+// Prints what is wrong with the command line, and where to read how it must be.
+void print_usage_error(const CLI::App& app, const CLI::ParseError& error) {
+  std::string command = "lanner";
+  for (const CLI::App* chosen : app.get_subcommands()) command += " " + chosen->get_name();
+  std::fprintf(stderr, "error: %s\n  see '%s --help'\n  [usage]\n", error.what(), command.c_str());
+}
+
+void flush_output() {
+  // A write that failed earlier is remembered by the stream, not by fflush.
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+    lanner::base::invalid("file.unwritable", "cannot write to the standard output");
+  }
 }
 
 }  // namespace
@@ -32,19 +47,19 @@ int main(int argc, char** argv) {
     commands.emplace_back(app.get_subcommands({}).back(), std::move(action));
   }
   try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
-  }
-  try {
-    for (const auto& [command, action] : commands) {
-      if (command->parsed()) action();
+    try {
+      app.parse(argc, argv);
+      for (const auto& [command, action] : commands) {
+        if (command->parsed()) action();
+      }
+    } catch (const CLI::Success& help) {
+      app.exit(help);  // prints what was asked for
     }
-    if (std::fflush(stdout) != 0) {
-      std::fprintf(stderr, "error: cannot write to standard output\n");
-      return 1;
-    }
+    flush_output();
     return 0;
+  } catch (const CLI::ParseError& error) {
+    print_usage_error(app, error);
+    return 2;
   } catch (const lanner::Error& error) {
     std::fprintf(stderr, "error: %s\n", error.what());
   } catch (const std::bad_alloc&) {

@@ -1,5 +1,6 @@
 #include <unistd.h>
 
+#include <limits>
 #include <toml.hpp>
 
 #include "base/fail.h"
@@ -10,35 +11,75 @@ namespace lanner::cli {
 
 namespace {
 
-// The top-level settings of a config file, under the names the command line has for them.
-void apply_config(const std::string& path, ModelOptions& options) {
-  const auto wrong = [&](std::string_view what) {
-    base::invalid("config.invalid", "config file '{}': {}", path, what);
-  };
-  toml::value config;
+toml::value parse_config(const std::string& path) {
+  std::istringstream text(base::read_file(path));
   try {
-    std::istringstream text(base::read_file(path));
-    config = toml::parse(text, path);
-    for (const auto& [key, value] : config.as_table()) {
+    return toml::parse(text, path);
+  } catch (const std::exception& error) {  // toml11 also throws std::out_of_range and std::runtime_error
+    base::invalid("config.invalid", "config file '{}': {}", path, error.what());
+  }
+}
+
+// The top-level settings of a config file, under the names the command line has for them.
+class Config {
+ public:
+  explicit Config(const std::string& path) : path_(path), config_(parse_config(path)) {}
+
+  // Sets what the command line has not set.
+  void apply_to(ModelOptions& options) const {
+    for (const auto& [key, value] : config_.as_table()) {
       if (key == "threads") {
-        if (options.threads == 0) options.threads = static_cast<int>(toml::get<std::int64_t>(value));
+        if (!options.threads) options.threads = count(key, value);
       } else if (key == "lanes") {
-        if (options.lanes == 0) options.lanes = static_cast<int>(toml::get<std::int64_t>(value));
+        if (!options.lanes) options.lanes = count(key, value);
       } else if (key == "precision") {
-        if (options.precision == "f32") options.precision = toml::get<std::string>(value);
+        if (!options.precision) options.precision = text(key, value);
       } else if (key == "disable-rule") {
-        for (std::string& rule : toml::get<std::vector<std::string>>(value)) {
-          options.disable_rules.push_back(std::move(rule));
-        }
+        if (options.disable_rules.empty()) options.disable_rules = texts(key, value);
       } else if (key == "deny") {
-        for (std::string& entry : toml::get<std::vector<std::string>>(value)) options.deny.push_back(std::move(entry));
-      } else if (key != "detect") {
-        wrong(fmt::format("unknown setting '{}'", key));
+        if (options.deny.empty()) options.deny = texts(key, value);
+      } else if (key != "detect" || !value.is_table()) {
+        base::invalid("config.invalid", "config file '{}': there is no setting '{}'", path_, key);
       }
     }
-  } catch (const toml::exception& error) {
-    wrong(error.what());
   }
+
+ private:
+  [[noreturn]] void wrong(const std::string& key, std::string_view needed) const {
+    base::invalid("config.invalid", "config file '{}': '{}' must be {}", path_, key, needed);
+  }
+
+  int count(const std::string& key, const toml::value& value) const {
+    constexpr int kLargest = std::numeric_limits<int>::max();
+    if (!value.is_integer() || value.as_integer() < 0 || value.as_integer() > kLargest) {
+      wrong(key, fmt::format("a whole number from 0 to {}", kLargest));
+    }
+    return static_cast<int>(value.as_integer());
+  }
+
+  std::string text(const std::string& key, const toml::value& value) const {
+    if (!value.is_string()) wrong(key, "a string");
+    return value.as_string().str;
+  }
+
+  std::vector<std::string> texts(const std::string& key, const toml::value& value) const {
+    if (!value.is_array()) wrong(key, "an array of strings");
+    std::vector<std::string> result;
+    for (const toml::value& entry : value.as_array()) {
+      if (!entry.is_string()) wrong(key, "an array of strings");
+      result.push_back(entry.as_string().str);
+    }
+    return result;
+  }
+
+  const std::string& path_;
+  toml::value config_;
+};
+
+// The options with the config file's settings where the command line has none.
+ModelOptions with_config(ModelOptions options) {
+  if (!options.config.empty()) Config(options.config).apply_to(options);
+  return options;
 }
 
 // A line that is rewritten in place on a terminal; silent elsewhere.
@@ -53,25 +94,43 @@ std::function<void(std::string_view, double)> terminal_progress() {
 
 }  // namespace
 
+CLI::Validator at_least(int least) {
+  return CLI::Validator(
+      [least](std::string& text) {
+        int number = 0;
+        if (CLI::detail::lexical_cast(text, number) && number >= least) return std::string();
+        return fmt::format("must be a whole number of at least {}, but is '{}'", least, text);
+      },
+      fmt::format("{} or more", least));
+}
+
+void add_json_option(CLI::App& command, std::string& json, const std::string& doc) {
+  command.add_option("--json", json, doc)
+      ->expected(0, 1)
+      ->default_str("-")
+      ->check([](const std::string& name) {
+        return name == "-" || name.ends_with(".json") ? std::string() : "'" + name + "' must end in .json";
+      });
+}
+
 void ModelOptions::add_to(CLI::App& command) {
   command.add_option("MODEL", model, "An .onnx or a .lanner file")->required();
   command.add_option("--threads", threads, "Threads of a session; 0: as many as the process may use")
-      ->check(CLI::NonNegativeNumber);
+      ->check(at_least(0));
   command.add_option("--lanes", lanes, "Instructions of one request that may run at once (one at a time so far)")
-      ->check(CLI::NonNegativeNumber);
-  command.add_option("--precision", precision, "f32");
-  command.add_option("--config", config, "A TOML file with these settings and the [detect] keys");
+      ->check(at_least(0));
+  command.add_option("--precision", precision, "Numbers to compute with: f32, the only ones so far");
+  command.add_option("--config", config, "A TOML file with these settings and the [detect] keys; the command line wins");
   command.add_option("--disable-rule", disable_rules, "A rewrite rule to leave out; 'all' for every one")
       ->allow_extra_args(false);
   command.add_option("--deny", deny, "OP, OP@BACKEND or @BACKEND: what to keep from a backend")->allow_extra_args(false);
 }
 
 Program ModelOptions::open(CompileOptions options) const {
-  ModelOptions merged = *this;
-  if (!config.empty()) apply_config(config, merged);
-  options.precision = merged.precision;
-  options.disable_rules = merged.disable_rules;
-  options.deny = merged.deny;
+  ModelOptions merged = with_config(*this);
+  if (merged.precision) options.precision = *merged.precision;
+  options.disable_rules = std::move(merged.disable_rules);
+  options.deny = std::move(merged.deny);
   options.progress = terminal_progress();
   try {
     return compile(std::filesystem::path(model), options);
@@ -82,9 +141,7 @@ Program ModelOptions::open(CompileOptions options) const {
 }
 
 SessionOptions ModelOptions::session_options() const {
-  ModelOptions merged = *this;
-  if (!config.empty()) apply_config(config, merged);
-  return {.threads = merged.threads};
+  return {.threads = with_config(*this).threads.value_or(0)};
 }
 
 }  // namespace lanner::cli

@@ -18,8 +18,13 @@ namespace lanner {
 
 namespace {
 
+// Far above what helps, and below where libgomp ends the process because it cannot start so many.
+constexpr int kMaxThreads = 1024;
+
 int wanted_threads(int threads) {
-  if (threads < 0) base::invalid("option.threads", "the number of threads must not be negative, but is {}", threads);
+  if (threads < 0 || threads > kMaxThreads) {
+    base::invalid("option.threads", "the number of threads must be from 0 to {}, but is {}", kMaxThreads, threads);
+  }
   return threads == 0 ? base::available_cpu_count() : threads;
 }
 
