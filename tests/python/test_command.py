@@ -1,4 +1,4 @@
-"""The command `lanner` as users meet it: what each subcommand does, and that whatever is wrong gives one clear error."""
+"""The command `lanner` as users meet it: what each subcommand does, and that what is wrong gives one clear error."""
 
 import errno
 import json
