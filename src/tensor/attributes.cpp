@@ -1,6 +1,7 @@
 #include "tensor/attributes.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "base/fail.h"
@@ -30,17 +31,26 @@ bool same_tensor(const Tensor& a, const Tensor& b) {
   return a.byte_count() == 0 || std::memcmp(a.raw_data(), b.raw_data(), a.byte_count()) == 0;
 }
 
+// The sign of a zero counts, and a NaN equals itself.
+bool same_float(float a, float b) {
+  return std::bit_cast<std::uint32_t>(a) == std::bit_cast<std::uint32_t>(b);
+}
+
 }  // namespace
 
 bool same_attribute(const Attribute& a, const Attribute& b) {
   if (a.index() != b.index()) return false;
-  if (const Tensor* tensor = std::get_if<Tensor>(&a)) return same_tensor(*tensor, std::get<Tensor>(b));
   return std::visit(
       [&]<typename T>(const T& value) {
+        const T& other = std::get<T>(b);
         if constexpr (std::is_same_v<T, Tensor>)
-          return false;
+          return same_tensor(value, other);
+        else if constexpr (std::is_same_v<T, float>)
+          return same_float(value, other);
+        else if constexpr (std::is_same_v<T, std::vector<float>>)
+          return std::ranges::equal(value, other, same_float);
         else
-          return value == std::get<T>(b);
+          return value == other;
       },
       a);
 }

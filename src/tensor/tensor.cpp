@@ -56,14 +56,16 @@ std::size_t checked_byte_count(ElementType type, const Shape& shape) {
   return static_cast<std::size_t>((bits + 7) / 8);
 }
 
+[[noreturn]] void exhausted(std::size_t byte_count) {
+  base::fail(ErrorCode::kResourceExhausted, "memory.exhausted", "cannot allocate {} bytes", byte_count);
+}
+
 class HeapAllocator final : public Allocator {
  public:
   std::shared_ptr<void> allocate(std::size_t byte_count) override {
     const std::size_t rounded = (byte_count + 63) / 64 * 64;
     void* memory = rounded >= byte_count ? std::aligned_alloc(64, rounded == 0 ? 64 : rounded) : nullptr;
-    if (memory == nullptr) {
-      base::fail(ErrorCode::kResourceExhausted, "memory.exhausted", "cannot allocate {} bytes", byte_count);
-    }
+    if (memory == nullptr) exhausted(byte_count);
     return std::shared_ptr<void>(memory, std::free);
   }
 };
@@ -136,7 +138,12 @@ Tensor Tensor::allocate(ElementType type, const Shape& shape, Allocator& allocat
   tensor.shape_ = shape;
   const std::size_t bytes = checked_byte_count(type, shape);
   if (type == ElementType::kString) {
-    auto strings = std::make_shared<std::vector<std::string>>(static_cast<std::size_t>(shape.element_count()));
+    std::shared_ptr<std::vector<std::string>> strings;
+    try {
+      strings = std::make_shared<std::vector<std::string>>(static_cast<std::size_t>(shape.element_count()));
+    } catch (const std::bad_alloc&) {
+      exhausted(bytes);
+    }
     tensor.data_ = strings->data();
     tensor.owner_ = std::move(strings);
   } else {

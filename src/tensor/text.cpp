@@ -134,7 +134,19 @@ namespace {
 bool is_word(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
 }
+
+bool starts_name(char c) {
+  return is_word(c) && !(c >= '0' && c <= '9');
+}
+
+bool continues_name(char c) {
+  return is_word(c) || c == '.' || c == '-';
+}
 }  // namespace
+
+bool is_identifier(std::string_view text) {
+  return !text.empty() && starts_name(text[0]) && std::ranges::all_of(text, continues_name);
+}
 
 bool Scanner::take(std::string_view word) {
   skip_space();
@@ -152,9 +164,9 @@ void Scanner::expect(std::string_view word) {
 std::string_view Scanner::identifier() {
   skip_space();
   const std::size_t begin = at_;
-  while (at_ < text_.size() && (is_word(text_[at_]) || text_[at_] == '.' || text_[at_] == '-')) ++at_;
+  while (at_ < text_.size() && continues_name(text_[at_])) ++at_;
   const std::string_view word = text_.substr(begin, at_ - begin);
-  if (word.empty() || (word[0] >= '0' && word[0] <= '9')) {
+  if (word.empty() || !starts_name(word[0])) {
     at_ = begin;
     fail("a name");
   }
@@ -175,7 +187,10 @@ std::string Scanner::string_literal() {
     ++at_;
     if (at_ < text_.size() && text_[at_] == 'x') {
       unsigned code = 0;
-      if (at_ + 3 > text_.size()) break;
+      if (text_.size() - at_ < 3) {
+        at_ = text_.size();
+        break;
+      }
       const auto [end, error] = std::from_chars(text_.data() + at_ + 1, text_.data() + at_ + 3, code, 16);
       if (error != std::errc{} || end != text_.data() + at_ + 3) fail("two hexadecimal digits");
       result += static_cast<char>(code);
@@ -235,33 +250,52 @@ std::uint32_t Scanner::count(std::uint32_t limit) {
 }
 
 ValueType Scanner::value_type() {
+  ValueType type;
+  if (take("unknown")) return type;
+  type.kind = take("sequence")   ? ValueType::Kind::kSequence
+              : take("optional") ? ValueType::Kind::kOptional
+                                 : ValueType::Kind::kTensor;
+  if (!type.is_tensor()) expect("(");
   skip_space();
-  // A type has no spaces; it ends where its brackets close.
-  std::size_t end = at_;
-  int depth = 0;
-  for (; end < text_.size(); ++end) {
-    const char c = text_[end];
-    if (c == '[' || c == '(') ++depth;
-    if (c == ']' || c == ')') {
-      if (--depth < 0) break;
-      if (depth == 0) {
-        ++end;
-        break;
-      }
-    }
-    if (c == ' ' || c == '\n' || (depth == 0 && (c == ',' || c == '{' || c == '='))) break;
+  const auto word_end = std::find_if_not(text_.begin() + static_cast<std::ptrdiff_t>(at_), text_.end(), is_word);
+  const std::string_view name(text_.begin() + static_cast<std::ptrdiff_t>(at_), word_end);
+  type.element = element_type_from_name(name);
+  if (type.element == ElementType::kUndefined && name != element_type_name(ElementType::kUndefined)) {
+    fail("a type such as float32[1,3,?]");
   }
-  const std::optional<ValueType> type = ValueType::parse(text_.substr(at_, end - at_));
-  if (!type) fail("a type such as float32[1,3,?]");
-  at_ = end;
-  return *type;
+  at_ += name.size();
+  if (take("[")) {
+    type.ranked = true;
+    while (!take("]")) {
+      if (!type.dims.empty()) expect(",");
+      type.dims.push_back(dim());
+    }
+  }
+  if (!type.is_tensor()) expect(")");
+  return type;
+}
+
+Dim Scanner::dim() {
+  if (take("?")) return {};
+  skip_space();
+  if (at_ < text_.size() && text_[at_] == '"') return {-1, string_literal()};
+  if (at_ < text_.size() && starts_name(text_[at_])) return {-1, std::string(identifier())};
+  const std::size_t begin = at_;
+  const std::int64_t size = integer();
+  if (size < 0) {
+    at_ = begin;
+    fail("a dimension that is not negative");
+  }
+  return {size, {}};
 }
 
 Tensor Scanner::tensor_elements(ElementType type, const Shape& shape) {
-  const std::int64_t needed = shape.element_count();
-  // Every element takes at least two characters, so a shape the text cannot fill is refused before it is allocated.
+  const bool as_bytes = type != ElementType::kString && !is_printed(type);
+  const auto needed =
+      as_bytes ? static_cast<std::int64_t>(Tensor::wrap(type, shape, nullptr).byte_count()) : shape.element_count();
+  // Each takes at least two characters, so a shape the text cannot fill is refused before it is allocated.
   const auto room = static_cast<std::int64_t>(text_.size() - at_);
-  if (needed > room) fail(fmt::format("{} elements", needed));
+  if (needed > room) fail(fmt::format("{} {}", needed, as_bytes ? "bytes" : "elements"));
   Tensor result = Tensor::allocate(type, shape);
   const auto read = [&]<typename T>(std::span<T> values) {
     for (std::size_t i = 0; i < values.size(); ++i) {
@@ -271,10 +305,10 @@ Tensor Scanner::tensor_elements(ElementType type, const Shape& shape) {
   };
   if (type == ElementType::kString) {
     read(result.values<std::string>());
-  } else if (is_printed(type)) {
-    dispatch(PrintedTypes{}, type, "the text form", [&]<typename T>() { read(result.values<T>()); });
-  } else {
+  } else if (as_bytes) {
     read(std::span<std::uint8_t>(static_cast<std::uint8_t*>(result.raw_data()), result.byte_count()));
+  } else {
+    dispatch(PrintedTypes{}, type, "the text form", [&]<typename T>() { read(result.values<T>()); });
   }
   return result;
 }
@@ -325,6 +359,7 @@ Attributes Scanner::attributes() {
   while (!take("}")) {
     if (!result.empty()) expect(",");
     std::string name(identifier());
+    if (result.has(name)) fail(fmt::format("attribute '{}' only once", name));
     expect("=");
     result.set(std::move(name), attribute());
   }

@@ -1,5 +1,5 @@
 // The text form of tensors and attributes, and the scanner that reads it back: shared by the printed graph and the
-// program's text form. Numbers are written as short as they read back exactly.
+// program's text form. Numbers are written as short as they read back exactly; of a NaN only the sign is kept.
 //
 //   {axis=1, mode="linear", pads=[0, 1], scale=1.0f, value=float32[2]{0.5, nan}, names=["a", "b"]}
 #pragma once
@@ -17,6 +17,8 @@ namespace lanner::tensor {
 
 inline constexpr std::size_t kAllElements = std::numeric_limits<std::size_t>::max();
 
+// Whether `text` is what Scanner::identifier() takes: [A-Za-z_][A-Za-z0-9_.-]*
+bool is_identifier(std::string_view text);
 // A JSON-like string literal: quotes, backslashes and control characters are escaped.
 std::string quoted(std::string_view text);
 // "float32[2]{0.5, 1}"; past `max_elements` it ends in "...", which does not read back.
@@ -33,7 +35,7 @@ class Scanner {
   // Takes `word` if it comes next. A word of letters does not match the beginning of a longer one.
   bool take(std::string_view word);
   void expect(std::string_view word);
-  // [A-Za-z_][A-Za-z0-9_.]*
+  // A name as is_identifier() has it.
   std::string_view identifier();
   std::string string_literal();
   std::int64_t integer();
@@ -50,6 +52,7 @@ class Scanner {
   std::string_view number_token();
   Tensor tensor_elements(ElementType type, const Shape& shape);
   Attribute attribute();
+  Dim dim();
   template <typename T>
   T number();
 

@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
+
+#include "lanner/error.h"
+#include "tensor/text.h"
 
 namespace lanner::tensor {
 
@@ -75,10 +77,13 @@ std::string ValueType::to_string() const {
     text += '[';
     for (std::size_t i = 0; i < dims.size(); ++i) {
       if (i != 0) text += ',';
+      const std::string& symbol = dims[i].symbol;
       if (dims[i].known())
         text += fmt::to_string(dims[i].size);
+      else if (symbol.empty())
+        text += '?';
       else
-        text += dims[i].symbol.empty() ? "?" : dims[i].symbol;
+        text += is_identifier(symbol) ? symbol : quoted(symbol);
     }
     text += ']';
   }
@@ -88,40 +93,14 @@ std::string ValueType::to_string() const {
 }
 
 std::optional<ValueType> ValueType::parse(std::string_view text) {
-  if (text == "unknown") return ValueType{};
-  for (const auto& [prefix, kind] : {std::pair<std::string_view, Kind>{"sequence(", Kind::kSequence},
-                                     std::pair<std::string_view, Kind>{"optional(", Kind::kOptional}}) {
-    if (!text.starts_with(prefix)) continue;
-    if (!text.ends_with(")")) return std::nullopt;
-    std::optional<ValueType> inner = parse(text.substr(prefix.size(), text.size() - prefix.size() - 1));
-    if (!inner || inner->kind != Kind::kTensor) return std::nullopt;
-    inner->kind = kind;
-    return inner;
+  try {
+    Scanner scanner(text);
+    ValueType type = scanner.value_type();
+    if (!scanner.at_end()) return std::nullopt;
+    return type;
+  } catch (const Error&) {
+    return std::nullopt;
   }
-  const std::size_t bracket = text.find('[');
-  ValueType type = unranked(element_type_from_name(text.substr(0, bracket)));
-  if (type.element == ElementType::kUndefined && text.substr(0, bracket) != "undefined") return std::nullopt;
-  if (bracket == std::string_view::npos) return type;
-  if (!text.ends_with("]")) return std::nullopt;
-  type.ranked = true;
-  std::string_view rest = text.substr(bracket + 1, text.size() - bracket - 2);
-  while (!rest.empty()) {
-    const std::size_t comma = rest.find(',');
-    const std::string_view word = rest.substr(0, comma);
-    if (word.empty()) return std::nullopt;
-    Dim dim;
-    if (word[0] == '-' || (word[0] >= '0' && word[0] <= '9')) {
-      const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), dim.size);
-      if (error != std::errc{} || end != word.data() + word.size() || dim.size < 0) return std::nullopt;
-    } else if (word != "?") {
-      dim.symbol = word;
-    }
-    type.dims.push_back(std::move(dim));
-    if (comma == std::string_view::npos) break;
-    rest.remove_prefix(comma + 1);
-    if (rest.empty()) return std::nullopt;
-  }
-  return type;
 }
 
 }  // namespace lanner::tensor

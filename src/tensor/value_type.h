@@ -41,7 +41,8 @@ struct ValueType {
   // Whether `tensor` is of this type.
   bool accepts(const Tensor& tensor) const;
 
-  // "float32[1,3,height,?]", "float32" without known rank, "sequence(float32[?])", "optional(...)", "unknown".
+  // "float32[1,3,height,?]", "float32" without known rank, "sequence(float32[?])", "optional(...)", "unknown". A
+  // dimension's name that is no identifier is quoted: float32["2*height + 1"].
   std::string to_string() const;
   // The inverse of to_string(); nothing for text that is no type.
   static std::optional<ValueType> parse(std::string_view text);
