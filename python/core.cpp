@@ -2,12 +2,14 @@
 // lanner/_model.py; this file converts values and releases the GIL around long calls.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
 #include "base/fail.h"
+#include "compile/config.h"
 #include "lanner/lanner.h"
 
 namespace nb = nanobind;
@@ -23,7 +25,7 @@ ElementType element_type_of(nb::dlpack::dtype dtype) {
   if (dtype.lanes != 1) return ElementType::kUndefined;
   if (code == Code::Bool) return ElementType::kBool;
   if (code == Code::Float) {
-    return dtype.bits == 32 ? ElementType::kFloat32
+    return dtype.bits == 32   ? ElementType::kFloat32
            : dtype.bits == 64 ? ElementType::kFloat64
            : dtype.bits == 16 ? ElementType::kFloat16
                               : ElementType::kUndefined;
@@ -32,11 +34,16 @@ ElementType element_type_of(nb::dlpack::dtype dtype) {
   if (code != Code::Int && code != Code::UInt) return ElementType::kUndefined;
   const bool is_signed = code == Code::Int;
   switch (dtype.bits) {
-    case 8: return is_signed ? ElementType::kInt8 : ElementType::kUint8;
-    case 16: return is_signed ? ElementType::kInt16 : ElementType::kUint16;
-    case 32: return is_signed ? ElementType::kInt32 : ElementType::kUint32;
-    case 64: return is_signed ? ElementType::kInt64 : ElementType::kUint64;
-    default: return ElementType::kUndefined;
+    case 8:
+      return is_signed ? ElementType::kInt8 : ElementType::kUint8;
+    case 16:
+      return is_signed ? ElementType::kInt16 : ElementType::kUint16;
+    case 32:
+      return is_signed ? ElementType::kInt32 : ElementType::kUint32;
+    case 64:
+      return is_signed ? ElementType::kInt64 : ElementType::kUint64;
+    default:
+      return ElementType::kUndefined;
   }
 }
 
@@ -46,20 +53,25 @@ nb::dlpack::dtype dtype_of(ElementType type) {
     return nb::dlpack::dtype{static_cast<std::uint8_t>(code), static_cast<std::uint8_t>(element_bits(type)), 1};
   };
   switch (type) {
-    case ElementType::kBool: return make(Code::Bool);
+    case ElementType::kBool:
+      return make(Code::Bool);
     case ElementType::kFloat16:
     case ElementType::kFloat32:
-    case ElementType::kFloat64: return make(Code::Float);
+    case ElementType::kFloat64:
+      return make(Code::Float);
     case ElementType::kComplex64:
-    case ElementType::kComplex128: return make(Code::Complex);
+    case ElementType::kComplex128:
+      return make(Code::Complex);
     case ElementType::kInt8:
     case ElementType::kInt16:
     case ElementType::kInt32:
-    case ElementType::kInt64: return make(Code::Int);
+    case ElementType::kInt64:
+      return make(Code::Int);
     case ElementType::kUint8:
     case ElementType::kUint16:
     case ElementType::kUint32:
-    case ElementType::kUint64: return make(Code::UInt);
+    case ElementType::kUint64:
+      return make(Code::UInt);
     default:
       base::fail(ErrorCode::kUnimplemented, "op.type", "Python has no arrays of element type {}",
                  element_type_name(type));
@@ -200,10 +212,10 @@ NB_MODULE(_core, m) {
   m.attr("__version__") = nb::str(version().data(), version().size());
 
   static nb::handle error_type;
-  nb::object type = nb::steal(PyErr_NewExceptionWithDoc(
-      "lanner.Error",
-      "What Lanner raises: `code` (a gRPC status code), `reason` (a stable word such as 'op.rank'), `message`, `context`.",
-      PyExc_RuntimeError, nullptr));
+  nb::object type = nb::steal(PyErr_NewExceptionWithDoc("lanner.Error",
+                                                        "What Lanner raises: `code` (a gRPC status code), `reason` (a "
+                                                        "stable word such as 'op.rank'), `message`, `context`.",
+                                                        PyExc_RuntimeError, nullptr));
   m.attr("Error") = type;
   error_type = type.release();
   nb::register_exception_translator([](const std::exception_ptr& pointer, void*) {
@@ -252,6 +264,10 @@ NB_MODULE(_core, m) {
         return pool.profile(values, runs);
       });
 
+  m.def("read_config", [](const std::string& path) {
+    const compiler::Settings settings = compiler::read_config(path);
+    return std::tuple(settings.threads, settings.lanes, settings.precision, settings.disable_rules, settings.deny);
+  });
   m.def(
       "load", [](const std::string& path) { return Program::load(path); }, nb::call_guard<nb::gil_scoped_release>());
   m.def(

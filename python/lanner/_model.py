@@ -127,28 +127,39 @@ class Model:
 def compile(
     model: ModelSource,
     *,
-    threads: int = 0,
+    threads: int | None = None,
     lanes: int | None = None,
     sessions: int = 1,
-    precision: str = "f32",
+    precision: str | None = None,
     device: str = "cpu",
     disable_rules: collections.abc.Iterable[str] = (),
     deny: collections.abc.Iterable[str] = (),
+    config: str | os.PathLike | None = None,
 ) -> Model:
     """Compiles an ONNX model.
 
     model: path of an .onnx file (or of a .lanner file, which is loaded), its bytes, or an onnx.ModelProto.
-    threads: per session; 0 means as many as the process may use.
+    threads: per session; 0, the default, means as many as the process may use.
     lanes: how many instructions of one request may run at once. They run one after another so far, whatever is given.
     sessions: how many requests run at once.
-    precision: "f32". device: "cpu".
+    precision: "f32", the default. device: "cpu".
     disable_rules: names of rewrite rules to leave out; "all" for every one.
     deny: "OP", "OP@BACKEND" or "@BACKEND": what to keep from a backend.
+    config: a TOML file with threads, lanes, precision, disable-rule and deny, for those not given here.
 
-    Raises Error: `file.*`, `model.*`, `op.unsupported` (lists every operator without a kernel), `option.*`.
+    Raises Error: `file.*`, `model.*`, `op.unsupported` (lists every operator without a kernel), `option.*`,
+    `config.invalid`.
     """
+    disable_rules, deny = list(disable_rules), list(deny)
+    if config is not None:
+        settings = _core.read_config(os.fspath(config))
+        threads, lanes, precision = (
+            given if given is not None else read
+            for given, read in zip((threads, lanes, precision), settings[:3], strict=True)
+        )
+        disable_rules, deny = disable_rules or settings[3], deny or settings[4]
     _check_options(lanes, device)
-    options = (precision, list(disable_rules), list(deny))
+    options = (precision or "f32", disable_rules, deny)
     if isinstance(model, (str, os.PathLike)):
         program = _core.compile(os.fspath(model), *options)
     elif isinstance(model, (bytes, bytearray, memoryview)):
@@ -157,7 +168,7 @@ def compile(
         program = _core.compile_bytes(model.SerializeToString(), *options)
     else:
         raise TypeError(f"model must be a path, bytes or an onnx.ModelProto, not {type(model).__name__}")
-    return Model(program, sessions, threads)
+    return Model(program, sessions, threads or 0)
 
 
 def load(path: str | os.PathLike, *, threads: int = 0, lanes: int | None = None, sessions: int = 1) -> Model:

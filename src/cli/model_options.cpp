@@ -1,84 +1,22 @@
 #include <unistd.h>
 
-#include <limits>
-#include <toml.hpp>
-
 #include "base/fail.h"
-#include "base/file.h"
 #include "cli/command.h"
+#include "compile/config.h"
 
 namespace lanner::cli {
 
 namespace {
 
-toml::value parse_config(const std::string& path) {
-  std::istringstream text(base::read_file(path));
-  try {
-    return toml::parse(text, path);
-  } catch (const std::exception& error) {  // toml11 also throws std::out_of_range and std::runtime_error
-    base::invalid("config.invalid", "config file '{}': {}", path, error.what());
-  }
-}
-
-// The top-level settings of a config file, under the names the command line has for them.
-class Config {
- public:
-  explicit Config(const std::string& path) : path_(path), config_(parse_config(path)) {}
-
-  // Sets what the command line has not set.
-  void apply_to(ModelOptions& options) const {
-    for (const auto& [key, value] : config_.as_table()) {
-      if (key == "threads") {
-        if (!options.threads) options.threads = count(key, value);
-      } else if (key == "lanes") {
-        if (!options.lanes) options.lanes = count(key, value);
-      } else if (key == "precision") {
-        if (!options.precision) options.precision = text(key, value);
-      } else if (key == "disable-rule") {
-        if (options.disable_rules.empty()) options.disable_rules = texts(key, value);
-      } else if (key == "deny") {
-        if (options.deny.empty()) options.deny = texts(key, value);
-      } else if (key != "detect" || !value.is_table()) {
-        base::invalid("config.invalid", "config file '{}': there is no setting '{}'", path_, key);
-      }
-    }
-  }
-
- private:
-  [[noreturn]] void wrong(const std::string& key, std::string_view needed) const {
-    base::invalid("config.invalid", "config file '{}': '{}' must be {}", path_, key, needed);
-  }
-
-  int count(const std::string& key, const toml::value& value) const {
-    constexpr int kLargest = std::numeric_limits<int>::max();
-    if (!value.is_integer() || value.as_integer() < 0 || value.as_integer() > kLargest) {
-      wrong(key, fmt::format("a whole number from 0 to {}", kLargest));
-    }
-    return static_cast<int>(value.as_integer());
-  }
-
-  std::string text(const std::string& key, const toml::value& value) const {
-    if (!value.is_string()) wrong(key, "a string");
-    return value.as_string().str;
-  }
-
-  std::vector<std::string> texts(const std::string& key, const toml::value& value) const {
-    if (!value.is_array()) wrong(key, "an array of strings");
-    std::vector<std::string> result;
-    for (const toml::value& entry : value.as_array()) {
-      if (!entry.is_string()) wrong(key, "an array of strings");
-      result.push_back(entry.as_string().str);
-    }
-    return result;
-  }
-
-  const std::string& path_;
-  toml::value config_;
-};
-
 // The options with the config file's settings where the command line has none.
 ModelOptions with_config(ModelOptions options) {
-  if (!options.config.empty()) Config(options.config).apply_to(options);
+  if (options.config.empty()) return options;
+  compiler::Settings settings = compiler::read_config(options.config);
+  if (!options.threads) options.threads = settings.threads;
+  if (!options.lanes) options.lanes = settings.lanes;
+  if (!options.precision) options.precision = std::move(settings.precision);
+  if (options.disable_rules.empty()) options.disable_rules = std::move(settings.disable_rules);
+  if (options.deny.empty()) options.deny = std::move(settings.deny);
   return options;
 }
 
@@ -105,12 +43,9 @@ CLI::Validator at_least(int least) {
 }
 
 void add_json_option(CLI::App& command, std::string& json, const std::string& doc) {
-  command.add_option("--json", json, doc)
-      ->expected(0, 1)
-      ->default_str("-")
-      ->check([](const std::string& name) {
-        return name == "-" || name.ends_with(".json") ? std::string() : "'" + name + "' must end in .json";
-      });
+  command.add_option("--json", json, doc)->expected(0, 1)->default_str("-")->check([](const std::string& name) {
+    return name == "-" || name.ends_with(".json") ? std::string() : "'" + name + "' must end in .json";
+  });
 }
 
 void ModelOptions::add_to(CLI::App& command) {
@@ -120,10 +55,12 @@ void ModelOptions::add_to(CLI::App& command) {
   command.add_option("--lanes", lanes, "Instructions of one request that may run at once (one at a time so far)")
       ->check(at_least(0));
   command.add_option("--precision", precision, "Numbers to compute with: f32, the only ones so far");
-  command.add_option("--config", config, "A TOML file with these settings and the [detect] keys; the command line wins");
+  command.add_option("--config", config,
+                     "A TOML file with these settings and the [detect] keys; the command line wins");
   command.add_option("--disable-rule", disable_rules, "A rewrite rule to leave out; 'all' for every one")
       ->allow_extra_args(false);
-  command.add_option("--deny", deny, "OP, OP@BACKEND or @BACKEND: what to keep from a backend")->allow_extra_args(false);
+  command.add_option("--deny", deny, "OP, OP@BACKEND or @BACKEND: what to keep from a backend")
+      ->allow_extra_args(false);
 }
 
 Program ModelOptions::open(CompileOptions options) const {

@@ -124,6 +124,20 @@ def test_wrong_options_are_errors(options, reason):
     assert error.value.reason == reason
 
 
+def test_a_config_file_sets_what_the_call_does_not(tmp_path):
+    config = tmp_path / "lanner.toml"
+    config.write_text('threads = 1\ndeny = ["Relu"]\nprecision = "f8"\n[detect]\nscale = 1\n')
+    proto = model_of(ADD)
+    with pytest.raises(lanner.Error) as error:
+        lanner.compile(proto, config=config)
+    assert error.value.reason == "option.precision"
+    lanner.compile(proto, config=config, precision="f32")
+    config.write_text("treads = 1")
+    with pytest.raises(lanner.Error) as error:
+        lanner.compile(proto, config=config)
+    assert error.value.reason == "config.invalid"
+
+
 def test_every_unsupported_operator_is_in_one_error():
     text = "g (float[2] x) => (float[2] y) { a = custom.Foo(x) b = custom.Foo(a) y = custom.Bar(b) }"
     model = parser.parse_model(f'<ir_version: 10, opset_import: ["" : 21, "custom" : 1]>\n{text}')
