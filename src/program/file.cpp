@@ -123,8 +123,14 @@ FileContent read_mapping(std::shared_ptr<const base::MappedFile> mapping) {
       base::invalid("program.invalid", "constant {} at offset {} lies outside the {} bytes of weights",
                     sized.type_string(), offset, weights.size());
     }
+    const auto elements = weights.subspan(static_cast<std::size_t>(offset), size);
+    if (type == ElementType::kBool &&
+        std::ranges::any_of(elements, [](std::byte byte) { return byte > std::byte{1}; })) {
+      base::invalid("program.invalid", "constant {} at offset {} holds bytes that are neither 0 nor 1",
+                    sized.type_string(), offset);
+    }
     // The mapping is read-only and so is every use of a constant.
-    void* data = const_cast<std::byte*>(weights.data() + offset);
+    void* data = const_cast<std::byte*>(elements.data());
     return Tensor::wrap(type, shape, data, std::const_pointer_cast<base::MappedFile>(mapping));
   };
   FileContent content;

@@ -4,6 +4,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <random>
@@ -173,6 +174,27 @@ TEST_F(ProgramFile, EveryTruncationAndEveryFlippedBitIsAnError) {
   }
   EXPECT_GE(refused, 270);  // a flip in the padding between sections harms nothing
   EXPECT_EQ(reason_for(good), "");
+}
+
+TEST_F(ProgramFile, RefusesBooleansThatAreNeitherTrueNorFalse) {
+  Program program = parse(kProgram);
+  Tensor flags = Tensor::allocate(ElementType::kUint8, {100});
+  std::ranges::fill(flags.values<std::uint8_t>(), 1);
+  program.constants.push_back(Tensor::wrap(ElementType::kBool, {100}, flags.raw_data(), flags.owner()));
+  write_file(path_, program, "");
+  EXPECT_EQ(reason_of([&] { read_file(path_); }), "");
+  flags.data<std::uint8_t>()[99] = 2;
+  write_file(path_, program, "");
+  EXPECT_EQ(reason_of([&] { read_file(path_); }), "program.invalid");
+}
+
+TEST_F(ProgramFile, AnyDimensionNameSurvives) {
+  Program program = parse(kProgram);
+  program.main.slots[0].type = tensor::ValueType::unranked(ElementType::kFloat32);
+  program.main.slots[0].type.ranked = true;
+  program.main.slots[0].type.dims = {{-1, "2*(height + 1), \"odd\""}, {3, ""}};
+  write_file(path_, program, "");
+  EXPECT_EQ(read_file(path_).program.main.slots[0].type, program.main.slots[0].type);
 }
 
 TEST_F(ProgramFile, AFailedWriteLeavesNothingBehind) {
