@@ -71,7 +71,8 @@ std::pair<std::string, int> create_beside(const std::filesystem::path& target) {
 }  // namespace
 
 std::shared_ptr<const MappedFile> MappedFile::open(const std::filesystem::path& path) {
-  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  // Nothing but a regular file is mapped; without O_NONBLOCK, opening a pipe would wait for somebody to write to it.
+  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
   if (file.fd < 0) fail_to_read(path, errno);
   struct stat info {};
   if (::fstat(file.fd, &info) != 0) fail_to_read(path, errno);

@@ -97,6 +97,9 @@ TEST_F(File, SaysWhyItCannotBeRead) {
   EXPECT_EQ(reason_of([&] { MappedFile::open(folder_); }), "file.unreadable");
   EXPECT_EQ(reason_of([&] { MappedFile::open("/dev/null"); }), "file.unreadable");
   EXPECT_EQ(reason_of([&] { MappedFile::open(""); }), "file.not_found");
+  // A pipe that nobody writes to must not be waited for.
+  ASSERT_EQ(::mkfifo((folder_ / "pipe").c_str(), 0600), 0);
+  EXPECT_EQ(reason_of([&] { MappedFile::open(folder_ / "pipe"); }), "file.unreadable");
   EXPECT_EQ(reason_of([&] { read_file(folder_ / "missing"); }), "file.not_found");
   EXPECT_EQ(reason_of([&] { read_file(folder_); }), "file.unreadable");
 }
