@@ -209,6 +209,9 @@ FileContent read_file(const std::filesystem::path& path) {
 }
 
 bool is_program_file(const std::filesystem::path& path) {
+  std::error_code ignored;
+  // Opening a pipe would wait for somebody to write to it.
+  if (!std::filesystem::is_regular_file(path, ignored)) return false;
   std::ifstream file(path, std::ios::binary);
   std::array<char, kMagic.size()> magic{};
   return file.read(magic.data(), magic.size()) && magic == kMagic;

@@ -387,10 +387,12 @@ def test_a_file_that_is_no_model_is_an_error_of_every_subcommand(folder, data, r
         assert "'bad.onnx'" in fails(folder, reason, *words)
 
 
-def test_a_folder_is_no_model(folder):
-    (folder / "model.onnx").mkdir()
-    for words in each_command("model.onnx"):
-        fails(folder, "file.unreadable", *words)
+def test_a_folder_or_a_pipe_is_no_model(folder):
+    (folder / "folder.onnx").mkdir()
+    os.mkfifo(folder / "pipe.onnx")
+    for model in ("folder.onnx", "pipe.onnx"):
+        for words in each_command(model):
+            fails(folder, "file.unreadable", *words)
 
 
 def without_opset():
