@@ -182,24 +182,36 @@ void Graph::check() const {
   const auto wrong = [&](std::string_view what) {
     base::fail(ErrorCode::kInternal, "graph.invalid", "graph '{}': {}", name, what);
   };
+  const auto expect_value = [&](ValueId id, std::string_view kind, std::string_view name) {
+    if (index(id) >= values_.size()) wrong(fmt::format("{} '{}' names a value that does not exist", kind, name));
+  };
   std::vector<std::vector<NodeId>> users(values_.size());
+  std::vector<char> made(values_.size(), 0);
+  std::unordered_set<std::string_view> names;
+  for (std::size_t i = 0; i < values_.size(); ++i) {
+    made[i] = values_[i].is_constant() ? 1 : 0;
+    if (!names.insert(values_[i].name).second) wrong(fmt::format("two values are called '{}'", values_[i].name));
+  }
+  for (const ValueId input : inputs_) {
+    expect_value(input, "graph", name);
+    made[index(input)] = 1;
+  }
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
     const Node& node = nodes_[i];
     if (node.removed) continue;
     const NodeId id{static_cast<std::uint32_t>(i)};
     for (const ValueId input : node.inputs) {
       if (input == kNoValue) continue;
-      if (index(input) >= values_.size()) wrong(fmt::format("node '{}' reads a value that does not exist", node.name));
-      const Node* from = producer(input);
-      if (from != nullptr && from->removed) {
-        wrong(fmt::format("node '{}' reads '{}' of a removed node", node.name, value(input).name));
-      }
+      expect_value(input, "node", node.name);
       users[index(input)].push_back(id);
     }
     for (const ValueId output : node.outputs) {
-      if (output != kNoValue && value(output).producer != id) {
+      if (output == kNoValue) continue;
+      expect_value(output, "node", node.name);
+      if (value(output).producer != id) {
         wrong(fmt::format("value '{}' does not know its producer '{}'", value(output).name, node.name));
       }
+      made[index(output)] = 1;
     }
     for (const auto& [key, graph] : node.graphs) {
       graph->check();
@@ -213,10 +225,14 @@ void Graph::check() const {
     std::vector<NodeId> known = values_[i].users;
     std::ranges::sort(known);
     if (known != users[i]) wrong(fmt::format("value '{}' does not know its users", values_[i].name));
+    if (made[i] == 0 && !known.empty()) {
+      wrong(fmt::format("node '{}' reads '{}', which nothing makes", node(known[0]).name, values_[i].name));
+    }
   }
-  for (const ValueId output : outputs_) {
-    const Node* from = producer(output);
-    if (from != nullptr && from->removed) wrong("an output is made by a removed node");
+  for (std::size_t i = 0; i < outputs_.size(); ++i) {
+    expect_value(outputs_[i], "output", output_names_[i]);
+    if (made[index(outputs_[i])] == 0)
+      wrong(fmt::format("output '{}' is a value that nothing makes", output_names_[i]));
   }
   static_cast<void>(topological_order());
 }
