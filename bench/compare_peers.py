@@ -128,10 +128,11 @@ def table(all_results, options):
         f" one request at a time; ONNX Runtime {version('onnxruntime')}, OpenVINO {version('openvino').split('-')[0]}."
         " Milliseconds are medians; the ratio is Lanner's latency divided by the better peer's. Load is the time until a"
         " session can run: Lanner from its .lanner file, the peers from the .onnx file. Memory is the resident memory of"
-        " the idle process, Python included.",
+        " the process, Python included, when idle after its runs and at its highest.",
         "",
-        "| model | Lanner ms | ONNX Runtime ms | OpenVINO ms | ratio | load ms (L / ORT / OV) | idle MiB (L / ORT / OV) |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| model | Lanner ms | ONNX Runtime ms | OpenVINO ms | ratio | load ms (L / ORT / OV) | idle MiB (L / ORT / OV) |"
+        " peak MiB (L / ORT / OV) |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for name, results in all_results.items():
         ours, ort, ov = (results[runtime] for runtime in RUNTIMES)
@@ -139,7 +140,7 @@ def table(all_results, options):
         triple = lambda key: " / ".join(f"{results[runtime][key]:.0f}" for runtime in RUNTIMES)  # noqa: E731
         lines.append(
             f"| {name} | {ours['latency_ms']:.2f} | {ort['latency_ms']:.2f} | {ov['latency_ms']:.2f} | {ratio:.2f} |"
-            f" {triple('load_ms')} | {triple('idle_mib')} |")
+            f" {triple('load_ms')} | {triple('idle_mib')} | {triple('peak_mib')} |")
     return "\n".join(lines)
 
 
