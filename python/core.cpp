@@ -86,7 +86,8 @@ Shape shape_of(nb::handle array) {
 
 // An array of the input `name` as a tensor. Numbers are read in place and the array is kept alive; strings are copied.
 Tensor tensor_from(const std::string& name, nb::handle array) {
-  if (nb::cast<std::string>(array.attr("dtype").attr("kind")) == "O") {
+  const auto kind = nb::cast<std::string>(array.attr("dtype").attr("kind"));
+  if (kind == "O") {
     Tensor tensor = Tensor::allocate(ElementType::kString, shape_of(array));
     std::string* out = tensor.data<std::string>();
     for (nb::handle item : array.attr("ravel")()) {
@@ -100,10 +101,12 @@ Tensor tensor_from(const std::string& name, nb::handle array) {
   }
   AnyArray view;
   ElementType type = ElementType::kUndefined;
-  if (nb::try_cast(array, view)) type = element_type_of(view.dtype());
+  // Booleans, integers, floats and complex numbers; nanobind cannot look at the others.
+  const bool is_number = std::string_view("biufc").find(kind) != std::string_view::npos;
+  if (is_number && nb::try_cast(array, view)) type = element_type_of(view.dtype());
   if (type == ElementType::kUndefined) {
     base::invalid("input.type", "input '{}' has dtype {}, which no ONNX element type matches", name,
-                  nb::cast<std::string>(nb::str(array.attr("dtype"))));
+                  nb::cast<std::string>(array.attr("dtype").attr("name")));
   }
   Shape shape;
   for (std::size_t i = 0; i < view.ndim(); ++i) shape.push_back(static_cast<std::int64_t>(view.shape(i)));

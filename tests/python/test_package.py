@@ -193,7 +193,7 @@ def test_run_releases_the_gil():
     assert after - before > 1000
 
 
-@pytest.mark.parametrize("order", itertools.permutations(["lanner", "onnx", "onnxruntime", "openvino"]),
+@pytest.mark.parametrize("order", list(itertools.permutations(["lanner", "onnx", "onnxruntime", "openvino"])),
                          ids=lambda order: "-".join(order))
 def test_lives_beside_other_packages_in_any_order(order):
     beside_in_a_process(order)
