@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <functional>
 #include <mutex>
 #include <optional>
 
@@ -100,22 +101,25 @@ std::vector<Value> arrange_inputs(const program::Program& program, const NamedVa
 }  // namespace
 
 struct Session::State {
-  State(const Program& handle, int thread_count)
-      : loaded(handle.loaded()),
-        threads(thread_count),
-        frame(loaded->ready({.threads = thread_count}), loaded->program().constants) {
+  State(const Program& handle, int thread_count) : loaded(handle.loaded()), threads(thread_count) {
     if (threads > 1) master.emplace();
+    // Packing weights opens parallel regions too. On the caller's thread they would give libgomp a second set of
+    // workers, and with more workers than CPUs it no longer spins: every region would cost a wake-up.
+    on_master([&] { frame.emplace(loaded->ready({.threads = threads}), loaded->program().constants); });
+  }
+
+  void on_master(const std::function<void()>& job) {
+    if (master)
+      master->run(job);
+    else
+      job();
   }
 
   NamedValues run(const NamedValues& inputs, profile::Recorder* recorder) {
     const program::Program& program = loaded->program();
     const std::vector<Value> arranged = arrange_inputs(program, inputs);
     std::vector<Value> results;
-    const auto job = [&] { results = frame.run(arranged, {pool, threads, recorder}); };
-    if (master)
-      master->run(job);
-    else
-      job();
+    on_master([&] { results = frame->run(arranged, {pool, threads, recorder}); });
     NamedValues outputs;
     for (std::size_t i = 0; i < results.size(); ++i) {
       outputs.emplace_back(program.output_names[i], std::move(results[i]));
@@ -126,7 +130,7 @@ struct Session::State {
   std::shared_ptr<vm::LoadedProgram> loaded;
   int threads;
   vm::PooledAllocator pool;
-  vm::Frame frame;
+  std::optional<vm::Frame> frame;
   std::optional<vm::Master> master;
 };
 
