@@ -95,9 +95,9 @@ class Lowering {
     for (const ValueId output : node.outputs) {
       instruction.outputs.push_back(output == kNoValue ? kNoSlot : writer.new_slot(output));
     }
-    for (const auto& [key, graph] : node.graphs) instruction.blocks.emplace_back(key, whole_graph(*graph));
+    for (const auto& [key, graph] : node.graphs) instruction.blocks.push_back({key, whole_graph(*graph)});
     // The program has If's branches in one order, whatever order the model had.
-    std::ranges::sort(instruction.blocks, std::ranges::greater{}, [](const auto& entry) { return entry.first; });
+    std::ranges::sort(instruction.blocks, std::ranges::greater{}, &program::NamedBlock::name);
     return instruction;
   }
 
@@ -133,7 +133,7 @@ class Lowering {
       }
     }
     program::set_data_dependencies(inner.block);
-    instruction.blocks.emplace_back("body", std::move(inner.block));
+    instruction.blocks.push_back({"body", std::move(inner.block)});
     return instruction;
   }
 

@@ -14,7 +14,7 @@ constexpr const Rule* kSimplify[] = {
     &kFoldConstants,     &kFoldShapes,        &kInlineIf,
     &kRemoveNoOps,       &kCombineTransposes, &kCombineReshapes,
     &kSkipConcat,        &kFixShapeInputs,    &kEliminateCommonSubexpressions,
-    &kEliminateDeadCode,
+    &kEliminateDeadCode, &kScatterRows,
 };
 
 // Arithmetic goes into weights before anything is fused with a convolution.

@@ -19,6 +19,9 @@ extern const Rule kCombineTransposes;
 extern const Rule kEliminateCommonSubexpressions;
 extern const Rule kEliminateDeadCode;
 
+// Data movement.
+extern const Rule kScatterRows;
+
 // Into convolutions.
 extern const Rule kFoldBatchNorm;
 extern const Rule kFoldScaleShift;

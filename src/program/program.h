@@ -40,7 +40,7 @@ struct ConstantBinding {
   std::uint32_t constant;  // index into Program::constants
 };
 
-struct Block;
+struct NamedBlock;
 
 struct Instruction {
   std::string op;                  // an operator with a kernel, or kIf, kLoop, kSubgraph
@@ -49,8 +49,8 @@ struct Instruction {
   std::vector<SlotIndex> inputs;
   std::vector<SlotIndex> outputs;
   tensor::Attributes attributes;
-  std::vector<std::pair<std::string, Block>> blocks;  // "then_branch" and "else_branch"; "body"
-  std::uint32_t capture_count = 0;                    // trailing inputs that only the blocks read
+  std::vector<NamedBlock> blocks;   // "then_branch" and "else_branch"; "body"
+  std::uint32_t capture_count = 0;  // trailing inputs that only the blocks read
   // Earlier instructions of the block, by index, ascending, that must have ended before this one starts: at least the
   // producers of its inputs.
   std::vector<std::uint32_t> dependencies;
@@ -63,6 +63,11 @@ struct Block {
   std::vector<SlotIndex> outputs;
   std::vector<ConstantBinding> constants;
   std::vector<Instruction> instructions;  // in an order that respects the dependencies
+};
+
+struct NamedBlock {
+  std::string name;
+  Block block;
 };
 
 struct Program {

@@ -75,7 +75,7 @@ TEST(ProgramText, RoundTrips) {
   EXPECT_EQ(program.properties[0].second, "cat,\"dog\"");
   EXPECT_EQ(program.constants[1].values<std::string>()[0], std::string("a\0b", 3));
   EXPECT_EQ(program.main.instructions[1].dependencies, std::vector<std::uint32_t>{0});
-  EXPECT_EQ(program.main.instructions[1].blocks[1].second.instructions[0].attributes.get_floats("n")[0], 0.1f);
+  EXPECT_EQ(program.main.instructions[1].blocks[1].block.instructions[0].attributes.get_floats("n")[0], 0.1f);
   EXPECT_EQ(program.constants[3].values<float>()[39], 1e-45f);
 }
 

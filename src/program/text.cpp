@@ -165,7 +165,7 @@ class Parser {
     while (scanner_.take("block")) {
       std::string key(scanner_.identifier());
       scanner_.expect("{");
-      instruction.blocks.emplace_back(std::move(key), block(depth + 1));
+      instruction.blocks.push_back({std::move(key), block(depth + 1)});
     }
     return instruction;
   }

@@ -91,7 +91,7 @@ class BlockVerifier {
 
   void check_blocks(const Instruction& instruction, std::initializer_list<std::string_view> keys,
                     std::size_t input_count, std::size_t output_count) const {
-    if (!std::ranges::equal(instruction.blocks, keys, {}, [](const auto& entry) { return entry.first; })) {
+    if (!std::ranges::equal(instruction.blocks, keys, {}, &NamedBlock::name)) {
       wrong("it must have the blocks {}", fmt::join(keys, " and "));
     }
     for (const auto& [key, block] : instruction.blocks) {

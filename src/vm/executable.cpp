@@ -34,7 +34,7 @@ std::string shown_operator(const Instruction& instruction) {
     return instruction.stands_for.empty() ? instruction.op : counted(instruction.stands_for);
   }
   std::vector<std::string> names;
-  for (const Instruction& inner : instruction.blocks.front().second.instructions) {
+  for (const Instruction& inner : instruction.blocks.front().block.instructions) {
     if (inner.stands_for.empty())
       names.push_back(inner.op);
     else
@@ -54,7 +54,7 @@ Step make_step(const program::Program& program, const Instruction& instruction, 
       base::fail(ErrorCode::kFailedPrecondition, "program.backend", "this build has no backend '{}'",
                  instruction.backend);
     }
-    step.subgraph = backend->build(instruction.blocks.front().second, program.constants, options);
+    step.subgraph = backend->build(instruction.blocks.front().block, program.constants, options);
   } else if (instruction.op == program::kIf || instruction.op == program::kLoop) {
     step.kind = instruction.op == program::kIf ? Step::Kind::kIf : Step::Kind::kLoop;
     for (const auto& [key, block] : instruction.blocks) step.blocks.push_back(make_ready(program, block, options));

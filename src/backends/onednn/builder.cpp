@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "backends/onednn/operators.h"
-#include "backends/onednn/weights.h"
 #include "base/fail.h"
 #include "kernels/registry.h"
 
@@ -75,6 +74,10 @@ std::unique_ptr<Plan> Builder::build(std::span<const Shape> input_shapes) {
     guarded([&] { return_output(i); });
     output_shapes.push_back(slots_[block_.outputs[i]].shape);
   }
+  guarded([&] {
+    const auto packed = pack_weights(weights_, plan_->threads());
+    for (std::size_t i = 0; i < packed.size(); ++i) plan_->set_constant(weight_buffers_[i], packed[i]);
+  });
   plan_->finish(std::move(output_shapes));
   return std::move(plan_);
 }
@@ -97,8 +100,7 @@ Stored Builder::store(SlotIndex index) {
                  slot.constant->type_string());
     }
     const Desc desc = plain_desc(dims_of(slot.shape));
-    slot.stored = {plan_->add_buffer({Buffer::Place::kConstant, -1, 0, 0, packed_weights(*slot.constant, desc, desc)}),
-                   desc};
+    slot.stored = weights({slot.constant, desc, desc});
     slot.defined = true;
   }
   if (!slot.defined) base::fail(ErrorCode::kInternal, "backend.onednn", "a value is read before it is written");
@@ -114,14 +116,19 @@ Stored Builder::stored_as(SlotIndex index, const Desc& desc) {
   }
   Stored copy;
   if (slot.constant != nullptr) {
-    copy = {plan_->add_buffer({Buffer::Place::kConstant, -1, 0, 0, packed_weights(*slot.constant, stored.desc, desc)}),
-            desc};
+    copy = weights({slot.constant, stored.desc, desc});
   } else {
     copy = new_buffer(desc);
     reorder(stored, copy);
   }
   slot.copies.push_back(copy);
   return copy;
+}
+
+Stored Builder::weights(WeightRequest request) {
+  weights_.push_back(std::move(request));
+  weight_buffers_.push_back(plan_->add_buffer({Buffer::Place::kConstant, -1, 0, 0, {}}));
+  return {weight_buffers_.back(), weights_.back().to};
 }
 
 Stored Builder::new_buffer(const Desc& desc) {
@@ -168,8 +175,7 @@ Stored OperatorBuilder::packed(int index, const Desc& from, const Desc& to, floa
   if (tensor == nullptr || tensor->element_type() != ElementType::kFloat32) {
     base::invalid("op.input", "input {} must be a float32 constant", index);
   }
-  return {builder_.plan_->add_buffer({Buffer::Place::kConstant, -1, 0, 0, packed_weights(*tensor, from, to, scale)}),
-          to};
+  return builder_.weights({tensor, from, to, scale});
 }
 
 bool OperatorBuilder::may_overwrite(int index) const {

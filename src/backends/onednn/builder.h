@@ -10,6 +10,7 @@
 
 #include "backends/onednn/engine.h"
 #include "backends/onednn/plan.h"
+#include "backends/onednn/weights.h"
 #include "profile/recorder.h"
 #include "program/program.h"
 
@@ -47,6 +48,7 @@ class Builder {
 
   Stored stored_as(program::SlotIndex slot, const Desc& desc);
   Stored store(program::SlotIndex slot);
+  Stored weights(WeightRequest request);
   Stored new_buffer(const Desc& desc);
   void reorder(const Stored& from, const Stored& to);
   void return_output(std::size_t index);
@@ -56,6 +58,8 @@ class Builder {
   const Labels& labels_;
   std::unique_ptr<Plan> plan_;
   std::vector<Slot> slots_;
+  std::vector<WeightRequest> weights_;  // packed together when everything else is built
+  std::vector<int> weight_buffers_;     // where each goes
   std::vector<int> last_use_;  // of each slot: the last instruction that reads it; past all of them for an output
   int current_ = 0;            // the instruction being built, or their number while outputs are returned
 };

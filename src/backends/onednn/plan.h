@@ -64,6 +64,9 @@ class Plan {
   // Building, in the order the steps run. `label` and `instruction` outlive the plan.
   int add_buffer(Buffer buffer);
   const Buffer& buffer(int index) const { return buffers_[static_cast<std::size_t>(index)]; }
+  void set_constant(int buffer, std::shared_ptr<dnnl::memory> memory) {
+    buffers_[static_cast<std::size_t>(buffer)].constant = std::move(memory);
+  }
   void add_step(const dnnl::primitive& primitive, std::vector<Argument> arguments, const Desc& scratchpad,
                 const profile::Label& label, const program::Instruction* instruction);
   void add_step(NativeCall call, const profile::Label& label, const program::Instruction* instruction);

@@ -1,7 +1,11 @@
 #include "backends/onednn/weights.h"
 
+#include <algorithm>
+#include <atomic>
 #include <mutex>
 #include <unordered_map>
+
+#include "base/parallel.h"
 
 namespace lanner::backends::onednn {
 
@@ -14,39 +18,78 @@ struct Packed {
   std::weak_ptr<dnnl::memory> memory;
 };
 
+// By the address of the plain weights, which stays theirs while anything packed from them is held.
+using Table = std::unordered_multimap<const void*, Packed>;
+
 std::mutex table_mutex;
 
-// By the address of the plain weights, which stays theirs while anything packed from them is held.
-std::unordered_multimap<const void*, Packed>& table() {
-  static std::unordered_multimap<const void*, Packed> table;
+Table& table() {
+  static Table table;
   return table;
+}
+
+// Packing never writes to the plain weights.
+void* plain_data(const WeightRequest& request) {
+  return const_cast<void*>(request.constant->raw_data());
+}
+
+std::shared_ptr<dnnl::memory> find(const WeightRequest& request) {
+  const auto [first, last] = table().equal_range(plain_data(request));
+  for (auto entry = first; entry != last; ++entry) {
+    const Packed& found = entry->second;
+    if (found.from == request.from && found.to == request.to && found.scale == request.scale) {
+      if (auto memory = found.memory.lock()) return memory;
+    }
+  }
+  return nullptr;
+}
+
+struct Job {
+  const WeightRequest* request;
+  dnnl::memory* packed;
+
+  void run() const {
+    dnnl::memory plain(request->from, engine(), plain_data(*request));
+    dnnl::primitive_attr attributes;
+    if (request->scale != 1.0F) attributes.set_output_scales(0, {request->scale});
+    dnnl::stream stream(engine());
+    dnnl::reorder(plain, *packed, attributes).execute(stream, plain, *packed);
+    stream.wait();
+  }
+};
+
+// Each thread takes the largest job left; within a job oneDNN has one thread.
+void run_jobs(std::vector<Job>& jobs, int threads) {
+  std::ranges::sort(jobs, std::ranges::greater{}, [](const Job& job) { return job.request->to.get_size(); });
+  std::atomic<std::size_t> next = 0;
+  base::parallel_for(threads, std::min<std::int64_t>(threads, std::ssize(jobs)), 1, [&](std::int64_t, std::int64_t) {
+    for (std::size_t i = next++; i < jobs.size(); i = next++) jobs[i].run();
+  });
 }
 
 }  // namespace
 
-std::shared_ptr<dnnl::memory> packed_weights(const Tensor& constant, const Desc& from, const Desc& to, float scale) {
-  // Packing never writes to the plain weights.
-  void* data = const_cast<void*>(constant.raw_data());
-  if (from == to && scale == 1.0F) return std::make_shared<dnnl::memory>(to, engine(), data);
-
+std::vector<std::shared_ptr<dnnl::memory>> pack_weights(std::span<const WeightRequest> requests, int threads) {
+  std::vector<std::shared_ptr<dnnl::memory>> memories;
+  std::vector<Job> jobs;
+  // Held to the end, so that nobody finds weights that are not packed yet.
   const std::lock_guard lock(table_mutex);
   std::erase_if(table(), [](const auto& entry) { return entry.second.memory.expired(); });
-  const auto [first, last] = table().equal_range(data);
-  for (auto entry = first; entry != last; ++entry) {
-    const Packed& found = entry->second;
-    if (found.from == from && found.to == to && found.scale == scale) {
-      if (auto memory = found.memory.lock()) return memory;
+  for (const WeightRequest& request : requests) {
+    if (request.from == request.to && request.scale == 1.0F) {
+      memories.push_back(std::make_shared<dnnl::memory>(request.to, engine(), plain_data(request)));
+      continue;
     }
+    std::shared_ptr<dnnl::memory> memory = find(request);
+    if (memory == nullptr) {
+      memory = std::make_shared<dnnl::memory>(request.to, engine());
+      table().emplace(plain_data(request), Packed{request.from, request.to, request.scale, memory});
+      jobs.push_back({&request, memory.get()});
+    }
+    memories.push_back(std::move(memory));
   }
-  auto packed = std::make_shared<dnnl::memory>(to, engine());
-  dnnl::memory plain(from, engine(), data);
-  dnnl::primitive_attr attributes;
-  if (scale != 1.0F) attributes.set_output_scales(0, {scale});
-  dnnl::stream stream(engine());
-  dnnl::reorder(plain, *packed, attributes).execute(stream, plain, *packed);
-  stream.wait();
-  table().emplace(data, Packed{from, to, scale, packed});
-  return packed;
+  run_jobs(jobs, threads);
+  return memories;
 }
 
 }  // namespace lanner::backends::onednn

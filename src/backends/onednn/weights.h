@@ -3,16 +3,25 @@
 #pragma once
 
 #include <memory>
+#include <span>
+#include <vector>
 
 #include "backends/onednn/engine.h"
 #include "lanner/tensor.h"
 
 namespace lanner::backends::onednn {
 
-// `constant`, read as `from`, in layout `to` with every element times `scale`. Shared with whoever holds the same;
-// released with the last holder. The constant's own memory, not copied, where nothing needs changing. `constant`
-// outlives the result. Thread-safe.
-std::shared_ptr<dnnl::memory> packed_weights(const Tensor& constant, const Desc& from, const Desc& to,
-                                             float scale = 1.0F);
+// `constant`, read as `from`, in layout `to` with every element times `scale`.
+struct WeightRequest {
+  const Tensor* constant;  // outlives what is packed from it
+  Desc from;
+  Desc to;
+  float scale = 1.0F;
+};
+
+// One memory for each request. Shared with whoever holds the same; released with the last holder. The constant's own
+// memory, not copied, where nothing needs changing. Thread-safe; several weights are packed at once, on `threads`
+// threads.
+std::vector<std::shared_ptr<dnnl::memory>> pack_weights(std::span<const WeightRequest> requests, int threads);
 
 }  // namespace lanner::backends::onednn
