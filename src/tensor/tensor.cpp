@@ -6,6 +6,7 @@
 #include <new>
 
 #include "base/fail.h"
+#include "base/memory.h"
 
 namespace lanner {
 
@@ -63,10 +64,7 @@ std::size_t checked_byte_count(ElementType type, const Shape& shape) {
 class HeapAllocator final : public Allocator {
  public:
   std::shared_ptr<void> allocate(std::size_t byte_count) override {
-    const std::size_t rounded = (byte_count + 63) / 64 * 64;
-    void* memory = rounded >= byte_count ? std::aligned_alloc(64, rounded == 0 ? 64 : rounded) : nullptr;
-    if (memory == nullptr) exhausted(byte_count);
-    return std::shared_ptr<void>(memory, std::free);
+    return base::allocate_shared_memory(byte_count);
   }
 };
 

@@ -1,4 +1,5 @@
-// The memory of values whose size is only known at run time: freed blocks are kept by size class and handed out again.
+// The memory of values whose size is only known at run time, and of what subgraphs need while they run: freed memory is
+// kept and handed out again, so that a session that has run once asks the system for nothing.
 #pragma once
 
 #include <cstddef>
@@ -8,16 +9,19 @@
 
 namespace lanner::vm {
 
-// Thread-safe. Blocks may outlive the allocator; the last one to go releases the pool. Sizes are rounded up by at most
-// a quarter, so requests of alternating sizes meet the same few classes; what is cached never exceeds the largest
-// amount that was in use at once.
+// Thread-safe. Blocks may outlive the allocator; the last one to go releases the pool.
+//
+// Small blocks are rounded up by at most a quarter and kept by size. Large ones are cut from segments and grow together
+// again when they come back, so that a request of many sizes, one after another, lives in the same pages. The segments
+// that are kept never exceed one and a half times what was in use at once.
 class PooledAllocator final : public Allocator {
  public:
   PooledAllocator();
   std::shared_ptr<void> allocate(std::size_t byte_count) override;
 
-  std::size_t used_bytes() const;
-  std::size_t cached_bytes() const;
+  std::size_t used_bytes() const;      // by blocks that somebody holds
+  std::size_t reserved_bytes() const;  // from the system, in use or not
+  std::size_t peak_bytes() const;      // the most that was reserved at once
 
  private:
   struct Pool;

@@ -2,8 +2,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <map>
+#include <random>
 #include <thread>
 
 #include "base/error_testing.h"
@@ -284,17 +286,75 @@ main {
 
 TEST(PooledAllocator, ReusesBlocksAndStaysFlatWhenSizesAlternate) {
   vm::PooledAllocator pool;
-  std::size_t cached = 0;
+  std::size_t reserved = 0;
   for (int i = 0; i < 1000; ++i) {
     const std::size_t size = 1000u * static_cast<unsigned>(1 + i % 4);
     std::shared_ptr<void> a = pool.allocate(size);
     std::shared_ptr<void> b = pool.allocate(size * 3);
     a.reset();
     b.reset();
-    if (i == 10) cached = pool.cached_bytes();
+    if (i == 10) reserved = pool.reserved_bytes();
   }
   EXPECT_EQ(pool.used_bytes(), 0u);
-  EXPECT_EQ(pool.cached_bytes(), cached);
+  EXPECT_EQ(pool.reserved_bytes(), reserved);
+}
+
+// Large blocks of different sizes, one after another, live in the same memory.
+TEST(PooledAllocator, LargeBlocksShareSegments) {
+  constexpr std::size_t kMiB = std::size_t{1} << 20;
+  vm::PooledAllocator pool;
+  for (const std::size_t mib : {100, 70, 40, 90}) {
+    const std::shared_ptr<void> arena = pool.allocate(mib * kMiB);
+    const std::shared_ptr<void> output = pool.allocate(5 * kMiB);
+  }
+  EXPECT_LE(pool.reserved_bytes(), 105 * kMiB);
+  // Pieces grow together again.
+  std::vector<std::shared_ptr<void>> pieces;
+  for (int i = 0; i < 10; ++i) pieces.push_back(pool.allocate(10 * kMiB));
+  std::swap(pieces[3], pieces[8]);
+  pieces.clear();
+  const std::shared_ptr<void> whole = pool.allocate(100 * kMiB);
+  EXPECT_LE(pool.reserved_bytes(), 105 * kMiB);
+}
+
+TEST(PooledAllocator, KeepsABoundedAmountOfLargeBlocks) {
+  constexpr std::size_t kMiB = std::size_t{1} << 20;
+  vm::PooledAllocator pool;
+  // Ever larger: what is too small to be used again is let go.
+  for (std::size_t mib = 1; mib <= 100; ++mib) pool.allocate(mib * kMiB);
+  EXPECT_LE(pool.reserved_bytes(), 150 * kMiB);
+  EXPECT_LE(pool.peak_bytes(), 150 * kMiB);
+}
+
+// Blocks of random sizes and lives keep what is written to them, and the pool ends as it began.
+TEST(PooledAllocator, BlocksDoNotOverlap) {
+  vm::PooledAllocator pool;
+  std::mt19937 random(5);
+  struct Held {
+    std::shared_ptr<void> block;
+    std::size_t count;
+    unsigned char mark;
+  };
+  std::vector<Held> held;
+  const auto check = [](const Held& entry) {
+    const auto* bytes = static_cast<const unsigned char*>(entry.block.get());
+    return bytes[0] == entry.mark && bytes[entry.count / 2] == entry.mark && bytes[entry.count - 1] == entry.mark;
+  };
+  for (int i = 0; i < 4000; ++i) {
+    if (held.size() < 20 && random() % 2 == 0) {
+      const std::size_t count = 1 + random() % (random() % 4 == 0 ? 5'000'000 : 5'000);
+      held.push_back({pool.allocate(count), count, static_cast<unsigned char>(random())});
+      auto* bytes = static_cast<unsigned char*>(held.back().block.get());
+      bytes[0] = bytes[count / 2] = bytes[count - 1] = held.back().mark;
+    } else if (!held.empty()) {
+      std::swap(held[random() % held.size()], held.back());
+      ASSERT_TRUE(check(held.back()));
+      held.pop_back();
+    }
+  }
+  EXPECT_TRUE(std::ranges::all_of(held, check));
+  held.clear();
+  EXPECT_EQ(pool.used_bytes(), 0u);
 }
 
 TEST(PooledAllocator, ABlockMayOutliveIt) {

@@ -5,6 +5,7 @@
 #include <mutex>
 #include <unordered_map>
 
+#include "base/memory.h"
 #include "base/parallel.h"
 
 namespace lanner::backends::onednn {
@@ -42,6 +43,13 @@ std::shared_ptr<dnnl::memory> find(const WeightRequest& request) {
     }
   }
   return nullptr;
+}
+
+// Memory of our own, which is on huge pages where it is large.
+std::shared_ptr<dnnl::memory> new_memory(const Desc& desc) {
+  std::shared_ptr<void> bytes = base::allocate_shared_memory(desc.get_size());
+  auto* const memory = new dnnl::memory(desc, engine(), bytes.get());
+  return {memory, [bytes](const dnnl::memory* held) { delete held; }};
 }
 
 struct Job {
@@ -82,7 +90,7 @@ std::vector<std::shared_ptr<dnnl::memory>> pack_weights(std::span<const WeightRe
     }
     std::shared_ptr<dnnl::memory> memory = find(request);
     if (memory == nullptr) {
-      memory = std::make_shared<dnnl::memory>(request.to, engine());
+      memory = new_memory(request.to);
       table().emplace(plain_data(request), Packed{request.from, request.to, request.scale, memory});
       jobs.push_back({&request, memory.get()});
     }

@@ -1,0 +1,36 @@
+#include "base/memory.h"
+
+#include <sys/mman.h>
+
+#include <cstdlib>
+
+#include "base/fail.h"
+
+namespace lanner::base {
+
+namespace {
+
+constexpr std::size_t kHugePage = std::size_t{2} << 20;
+
+}  // namespace
+
+void* allocate_memory(std::size_t byte_count) {
+  const std::size_t rounded = (byte_count + kMemoryAlignment - 1) / kMemoryAlignment * kMemoryAlignment;
+  if (rounded < byte_count) return nullptr;
+  if (rounded < 2 * kHugePage) return std::aligned_alloc(kMemoryAlignment, rounded == 0 ? kMemoryAlignment : rounded);
+  void* memory = nullptr;
+  if (posix_memalign(&memory, kHugePage, rounded) != 0) return nullptr;
+  // A wish: without it everything works, more slowly. Only whole huge pages, so that no neighbour's memory is meant.
+  madvise(memory, rounded / kHugePage * kHugePage, MADV_HUGEPAGE);
+  return memory;
+}
+
+std::shared_ptr<void> allocate_shared_memory(std::size_t byte_count) {
+  void* memory = allocate_memory(byte_count);
+  if (memory == nullptr) {
+    fail(ErrorCode::kResourceExhausted, "memory.exhausted", "cannot allocate {} bytes", byte_count);
+  }
+  return std::shared_ptr<void>(memory, std::free);
+}
+
+}  // namespace lanner::base

@@ -1,0 +1,37 @@
+#include "base/memory.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <cstring>
+#include <limits>
+
+#include "lanner/error.h"
+
+namespace lanner::base {
+namespace {
+
+TEST(Memory, IsAlignedAndWritable) {
+  for (const std::size_t bytes :
+       {std::size_t{0}, std::size_t{1}, std::size_t{65}, std::size_t{4} << 20, (std::size_t{9} << 20) + 1}) {
+    const std::shared_ptr<void> memory = allocate_shared_memory(bytes);
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(memory.get()) % kMemoryAlignment, 0u) << bytes;
+    std::memset(memory.get(), 1, bytes);
+  }
+}
+
+TEST(Memory, SaysWhenThereIsNone) {
+  for (const std::size_t bytes :
+       {std::numeric_limits<std::size_t>::max(), std::numeric_limits<std::size_t>::max() / 2}) {
+    EXPECT_EQ(allocate_memory(bytes), nullptr);
+    try {
+      allocate_shared_memory(bytes);
+      FAIL();
+    } catch (const Error& error) {
+      EXPECT_EQ(error.reason(), "memory.exhausted");
+    }
+  }
+}
+
+}  // namespace
+}  // namespace lanner::base
