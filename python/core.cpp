@@ -255,11 +255,11 @@ NB_MODULE(_core, m) {
   nb::class_<SessionPool>(m, "SessionPool")
       .def(
           "__init__",
-          [](SessionPool* self, const Program& program, int sessions, int threads) {
+          [](SessionPool* self, const Program& program, int sessions, int threads, int lanes) {
             nb::gil_scoped_release release;
-            new (self) SessionPool(program, sessions, {.threads = threads});
+            new (self) SessionPool(program, sessions, {.threads = threads, .lanes = lanes});
           },
-          nb::arg("program"), nb::arg("sessions"), nb::arg("threads"))
+          nb::arg("program"), nb::arg("sessions"), nb::arg("threads"), nb::arg("lanes"))
       .def("run", &run)
       .def("profile", [](SessionPool& pool, const NamedObjects& inputs, int runs) {
         const NamedValues values = values_from(inputs);

@@ -15,6 +15,7 @@ namespace lanner {
 
 struct SessionOptions {
   int threads = 0;  // per session; 0: as many as the process may use (affinity and cgroup quota count)
+  int lanes = 0;    // instructions of one request that may run at once; 0: as many as threads, 1: one after another
 };
 
 using NamedValues = std::vector<std::pair<std::string, Value>>;
@@ -31,12 +32,16 @@ class LANNER_EXPORT Session {
   // Runs one request. Inputs are read in place and may be given in any order; those with defaults may be left out.
   // Outputs own their memory and come in the model's order. Throws `input.unknown`, `input.missing`, `input.duplicate`,
   // `input.type`, `input.rank`, `input.shape`, or what an operator throws; the session stays usable after any of them.
+  // With several lanes the program's first requests run serially, some of them on one thread, and are measured; what
+  // runs beside what in later ones follows from that. Results do not depend on it.
   NamedValues run(const NamedValues& inputs);
 
-  // One unrecorded run, then `runs` recorded ones. Throws `input.runs` when runs < 1.
+  // Unrecorded runs until everything is warm and measured, then `runs` recorded ones. Throws `input.runs` when runs
+  // < 1.
   Profile profile(const NamedValues& inputs, int runs);
 
   int threads() const;
+  int lanes() const;
 
  private:
   struct State;

@@ -94,9 +94,9 @@ class Explanation:
 class Model:
     """A compiled model with `sessions` sessions. Thread-safe: each run() takes a free session, further callers wait."""
 
-    def __init__(self, program, sessions: int, threads: int):
+    def __init__(self, program, sessions: int, threads: int, lanes: int):
         self._program = program
-        self._pool = _core.SessionPool(program, sessions, threads)
+        self._pool = _core.SessionPool(program, sessions, threads, lanes)
         self.inputs = [_value_info(value) for value in program.inputs()]
         self.outputs = [_value_info(value) for value in program.outputs()]
 
@@ -140,7 +140,7 @@ def compile(
 
     model: path of an .onnx file (or of a .lanner file, which is loaded), its bytes, or an onnx.ModelProto.
     threads: per session; 0, the default, means as many as the process may use.
-    lanes: how many instructions of one request may run at once. They run one after another so far, whatever is given.
+    lanes: how many instructions of one request may run at once; by default as many as threads. 1: one after another.
     sessions: how many requests run at once.
     precision: "f32", the default. device: "cpu".
     disable_rules: names of rewrite rules to leave out; "all" for every one.
@@ -168,13 +168,13 @@ def compile(
         program = _core.compile_bytes(model.SerializeToString(), *options)
     else:
         raise TypeError(f"model must be a path, bytes or an onnx.ModelProto, not {type(model).__name__}")
-    return Model(program, sessions, threads or 0)
+    return Model(program, sessions, threads or 0, lanes or 0)
 
 
 def load(path: str | os.PathLike, *, threads: int = 0, lanes: int | None = None, sessions: int = 1) -> Model:
     """Loads a .lanner file. Raises Error: `file.*`, `program.*`."""
     _check_options(lanes, "cpu")
-    return Model(_core.load(os.fspath(path)), sessions, threads)
+    return Model(_core.load(os.fspath(path)), sessions, threads, lanes or 0)
 
 
 def _check_options(lanes, device):

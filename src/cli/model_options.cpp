@@ -52,7 +52,7 @@ void ModelOptions::add_to(CLI::App& command) {
   command.add_option("MODEL", model, "An .onnx or a .lanner file")->required();
   command.add_option("--threads", threads, "Threads of a session; 0: as many as the process may use")
       ->check(at_least(0));
-  command.add_option("--lanes", lanes, "Instructions of one request that may run at once (one at a time so far)")
+  command.add_option("--lanes", lanes, "Instructions of one request that may run at once (default: as many as threads)")
       ->check(at_least(0));
   command.add_option("--precision", precision, "Numbers to compute with: f32, the only ones so far");
   command.add_option("--config", config,
@@ -78,7 +78,8 @@ Program ModelOptions::open(CompileOptions options) const {
 }
 
 SessionOptions ModelOptions::session_options() const {
-  return {.threads = with_config(*this).threads.value_or(0)};
+  const ModelOptions merged = with_config(*this);
+  return {.threads = merged.threads.value_or(0), .lanes = merged.lanes.value_or(0)};
 }
 
 }  // namespace lanner::cli

@@ -1,6 +1,7 @@
 #include "kernels/kernel.h"
 
 #include "base/fail.h"
+#include "kernels/strided.h"
 
 namespace lanner::kernels {
 
@@ -22,6 +23,17 @@ Tensor& KernelContext::allocate_output(int index, ElementType type, const Shape&
   Value& output = *outputs_[static_cast<std::size_t>(index)];
   output = memory_.allocate(index, type, shape);
   return output.tensor();
+}
+
+Tensor& KernelContext::take_first_input() {
+  const Tensor& from = input(0);
+  if (may_reuse_ && from.owner().use_count() == 1 && wants_output(0)) {
+    set_output(0, from);
+    return outputs_[0]->tensor();
+  }
+  Tensor& copy = allocate_output(0, from.element_type(), from.shape());
+  copy_elements(threads_, from.element_type(), from.element_count(), from.raw_data(), copy.raw_data());
+  return copy;
 }
 
 void KernelContext::set_output(int index, Value value) {

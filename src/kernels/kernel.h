@@ -50,11 +50,16 @@ class KernelContext {
   }
   // Makes output `index` a new, uninitialised tensor and returns it. If nobody wants the output the tensor is scratch.
   Tensor& allocate_output(int index, ElementType type, const Shape& shape);
+  // Makes output 0 a tensor with the elements of input 0, to be changed: the input's own memory where nobody else reads
+  // it (the operator is listed as kReuse and the VM has found so), else a copy.
+  Tensor& take_first_input();
   // Makes output `index` this value: an input's memory under another shape, or a sequence.
   void set_output(int index, Value value);
 
   // Memory for the duration of the run.
   Tensor allocate_scratch(ElementType type, const Shape& shape) { return Tensor::allocate(type, shape, allocator_); }
+  // The VM's promise that nobody reads input 0's value after this run.
+  void allow_reuse() { may_reuse_ = true; }
   // For base::parallel_for.
   int threads() const { return threads_; }
 
@@ -64,6 +69,7 @@ class KernelContext {
   OutputMemory& memory_;
   Allocator& allocator_;
   int threads_;
+  bool may_reuse_ = false;
   std::forward_list<Value> unwanted_;  // scratch in the place of outputs that nobody reads
 };
 

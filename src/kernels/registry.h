@@ -13,6 +13,7 @@ namespace lanner::kernels {
 enum class Aliasing : std::uint8_t {
   kNone,   // outputs are new memory
   kView,   // output 0 may share input 0's memory
+  kReuse,  // output 0 may take input 0's memory over where nobody else needs it
 };
 
 struct OperatorRow {

@@ -93,13 +93,6 @@ void require_same_type(const Tensor& data, const Tensor& updates) {
   }
 }
 
-// Output 0 with the data's elements.
-Tensor& copied_output(KernelContext& context, const Tensor& data) {
-  Tensor& out = context.allocate_output(0, data.element_type(), data.shape());
-  copy_elements(context.threads(), data.element_type(), data.element_count(), data.raw_data(), out.raw_data());
-  return out;
-}
-
 }  // namespace
 
 std::unique_ptr<Kernel> make_ScatterElements(const KernelInfo& info) {
@@ -125,7 +118,7 @@ std::unique_ptr<Kernel> make_ScatterElements(const KernelInfo& info) {
                       to.to_string());
       }
     }
-    Tensor& out = copied_output(context, data);
+    Tensor& out = context.take_first_input();
     if (indices.element_count() == 0) return;
     const std::int64_t* at = indices.data<std::int64_t>();
     if (to[axis] == 0) fail_index(at[0], 0);
@@ -173,7 +166,7 @@ std::unique_ptr<Kernel> make_ScatterND(const KernelInfo& info) {
       base::invalid("op.shape", "updates must have shape {}, but have {}", expected.to_string(),
                     updates.shape().to_string());
     }
-    Tensor& out = copied_output(context, data);
+    Tensor& out = context.take_first_input();
     if (updates.element_count() == 0) return;
     const std::int64_t run = to.element_count(used, to.rank());
     const std::int64_t count = indices.shape().element_count(0, q - 1);

@@ -95,6 +95,31 @@ TEST(ScatterND, CombinesSlices) {
   EXPECT_THAT(elements<float>(run("ScatterND", {data, twice, updates})), ElementsAre(1, 2, 100, 1000));
 }
 
+// The data's memory is taken over only where the VM allows it and nothing else holds it.
+TEST(ScatterND, WritesInPlaceWhereNobodyElseReads) {
+  class Heap final : public OutputMemory {
+   public:
+    Tensor allocate(int, ElementType type, const Shape& shape) override { return Tensor::allocate(type, shape); }
+  } heap;
+  const auto kernel = find_operator("ScatterND")->make({tensor::Attributes(), 3, 1});
+  const Value at = Tensor::of<I>({1, 1}, {1});
+  const Value update = Tensor::of<float>({1}, {9});
+  for (const bool allowed : {false, true}) {
+    for (const bool held : {false, true}) {
+      const Value data = Tensor::of<float>({2}, {1, 2});
+      const Value other = held ? data : Value();
+      Value out;
+      const Value* inputs[] = {&data, &at, &update};
+      Value* outputs[] = {&out};
+      KernelContext context(inputs, outputs, heap, heap_allocator(), 1);
+      if (allowed) context.allow_reuse();
+      kernel->run(context);
+      EXPECT_THAT(elements<float>(out.tensor()), ElementsAre(1, 9));
+      EXPECT_EQ(out.tensor().raw_data() == data.tensor().raw_data(), allowed && !held);
+    }
+  }
+}
+
 TEST(ScatterND, RefusesWhatDoesNotMatch) {
   const Tensor data = Tensor::of<float>({2}, {1, 2});
   const Tensor one = Tensor::of<float>({1}, {1});

@@ -60,6 +60,7 @@ Step make_step(const program::Program& program, const Instruction& instruction, 
     for (const auto& [key, block] : instruction.blocks) step.blocks.push_back(make_ready(program, block, options));
   } else {
     const kernels::OperatorRow* row = kernels::find_operator(instruction.op);
+    step.reuses_input = row->aliasing == kernels::Aliasing::kReuse;
     step.kernel = row->make({instruction.attributes, static_cast<int>(instruction.inputs.size()),
                              static_cast<int>(instruction.outputs.size())});
   }
@@ -72,7 +73,7 @@ ReadyBlock make_ready(const program::Program& program, const program::Block& blo
                       const backends::BuildOptions& options) {
   ReadyBlock ready;
   ready.block = &block;
-  ready.plan = plan_memory(block);
+  ready.serial = std::make_shared<const Layout>(block, serial_schedule(block));
   ready.steps.reserve(block.instructions.size());
   for (const Instruction& instruction : block.instructions) {
     ready.steps.push_back(

@@ -1,5 +1,5 @@
-// A program made ready to run: kernels made from attributes, subgraphs built by their backends, memory planned.
-// Immutable and shared by every session; what a request changes is in Frames (frame.h).
+// A program made ready to run: kernels made from attributes, subgraphs built by their backends, the order and the
+// memory planned. Immutable and shared by every session; what a request changes is in Frames (frame.h).
 #pragma once
 
 #include <memory>
@@ -11,6 +11,7 @@
 #include "profile/recorder.h"
 #include "program/program.h"
 #include "vm/memory_plan.h"
+#include "vm/schedule.h"
 
 namespace lanner::vm {
 
@@ -25,13 +26,22 @@ struct Step {
   std::unique_ptr<kernels::Kernel> kernel;
   std::unique_ptr<backends::CompiledSubgraph> subgraph;
   std::vector<ReadyBlock> blocks;  // of If: then, else; of Loop: body
+  bool reuses_input = false;       // the kernel can take over the memory of its first input
   profile::Label label;
+};
+
+// The order in which a block's instructions run, and where their values are meanwhile.
+struct Layout {
+  Layout(const program::Block& block, Schedule order)
+      : schedule(std::move(order)), plan(plan_memory(block, schedule)) {}
+  Schedule schedule;
+  MemoryPlan plan;
 };
 
 struct ReadyBlock {
   const program::Block* block = nullptr;
   std::vector<Step> steps;
-  MemoryPlan plan;
+  std::shared_ptr<const Layout> serial;  // one instruction after another
 };
 
 // `program` outlives the result. Throws what kernels and backends throw, with the instruction as context.

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/fail.h"
+#include "vm/lanes.h"
 
 namespace lanner::vm {
 
@@ -18,13 +19,14 @@ using program::SlotIndex;
 // Hands a kernel the planned place of an output when it fits, and pooled memory otherwise.
 class StepOutputs final : public kernels::OutputMemory {
  public:
-  StepOutputs(const Instruction& instruction, const MemoryPlan& plan, std::byte* arena, Allocator& pool)
-      : instruction_(instruction), plan_(plan), arena_(arena), pool_(pool) {}
+  StepOutputs(const Instruction& instruction, const MemoryPlan& plan, void* arena, void* lane_arena, Allocator& pool)
+      : instruction_(instruction), plan_(plan), arena_(arena), lane_arena_(lane_arena), pool_(pool) {}
 
   Tensor allocate(int index, ElementType type, const Shape& shape) override {
     const MemoryPlan::Place& place = plan_.slots[instruction_.outputs[static_cast<std::size_t>(index)]];
     if (place.offset != kNotPlanned && type != ElementType::kString) {
-      Tensor planned = Tensor::wrap(type, shape, arena_ + place.offset);
+      auto* const arena = static_cast<std::byte*>(place.of_lane ? lane_arena_ : arena_);
+      Tensor planned = Tensor::wrap(type, shape, arena + place.offset);
       if (planned.byte_count() <= place.byte_count) return planned;
     }
     return Tensor::allocate(type, shape, pool_);
@@ -33,7 +35,8 @@ class StepOutputs final : public kernels::OutputMemory {
  private:
   const Instruction& instruction_;
   const MemoryPlan& plan_;
-  std::byte* arena_;
+  void* arena_;
+  void* lane_arena_;
   Allocator& pool_;
 };
 
@@ -83,10 +86,25 @@ Tensor stack(const std::vector<Value>& items, const tensor::ValueType& declared,
   return result;
 }
 
+// For the blocks inside a block.
+RunEnvironment inside(RunEnvironment environment) {
+  environment.durations_ns = nullptr;
+  return environment;
+}
+
+// Whether nobody, the instruction's own other inputs included, needs its first input's value after it.
+bool reads_first_input_last(const Instruction& instruction, std::span<const SlotIndex> last_uses) {
+  return !instruction.inputs.empty() && std::ranges::count(instruction.inputs, instruction.inputs[0]) == 1 &&
+         std::ranges::find(last_uses, instruction.inputs[0]) != last_uses.end();
+}
+
 }  // namespace
 
-Frame::Frame(const ReadyBlock& ready, std::span<const Tensor> constants)
-    : ready_(&ready), slots_(ready.block->slots.size()), is_constant_(slots_.size(), 0) {
+Frame::Frame(const ReadyBlock& ready, std::span<const Tensor> constants, std::shared_ptr<const Layout> layout)
+    : ready_(&ready),
+      slots_(ready.block->slots.size()),
+      is_constant_(slots_.size(), 0),
+      layout_(layout != nullptr ? std::move(layout) : ready.serial) {
   for (const program::ConstantBinding& binding : ready.block->constants) {
     slots_[binding.slot] = constants[binding.constant];
     is_constant_[binding.slot] = 1;
@@ -100,17 +118,25 @@ Frame::Frame(const ReadyBlock& ready, std::span<const Tensor> constants)
     for (const SlotIndex slot : step.instruction->outputs) {
       slots.outputs.push_back(slot == kNoSlot ? nullptr : &slots_[slot]);
     }
+    slots.may_reuse_input =
+        step.reuses_input && reads_first_input_last(*step.instruction, layout_->plan.last_uses[steps_.size()]);
     for (const ReadyBlock& block : step.blocks) slots.frames.emplace_back(block, constants);
     steps_.push_back(std::move(slots));
   }
-  if (ready.plan.arena_bytes != 0) arena_ = heap_allocator().allocate(ready.plan.arena_bytes);
+  const MemoryPlan& plan = layout_->plan;
+  if (plan.arena_bytes != 0) arena_ = heap_allocator().allocate(plan.arena_bytes);
+  if (plan.lane_arena_bytes != 0) {
+    for (int lane = 0; lane < layout_->schedule.lanes; ++lane) {
+      lane_arenas_.push_back(heap_allocator().allocate(plan.lane_arena_bytes));
+    }
+  }
 }
 
 std::vector<Value> Frame::run(std::span<const Value> inputs, const RunEnvironment& environment) {
   const std::vector<SlotIndex>& targets = ready_->block->inputs;
   for (std::size_t i = 0; i < targets.size(); ++i) slots_[targets[i]] = inputs[i];
   try {
-    for (std::size_t i = 0; i < steps_.size(); ++i) run_step(i, environment);
+    for (std::size_t i = 0; i < layout_->schedule.stages.size(); ++i) run_stage(i, environment);
   } catch (...) {
     clear();
     throw;
@@ -118,18 +144,38 @@ std::vector<Value> Frame::run(std::span<const Value> inputs, const RunEnvironmen
   return take_outputs(environment.pool);
 }
 
+void Frame::run_stage(std::size_t index, const RunEnvironment& environment) {
+  const Stage& stage = layout_->schedule.stages[index];
+  if (stage.tasks.size() == 1) {
+    for (const std::uint32_t i : stage.tasks[0].instructions) run_step(i, environment);
+    return;
+  }
+  vm::run_stage(stage, layout_->schedule.lanes, environment.seed, [&](const Task& task, int lane) {
+    RunEnvironment narrow = environment;
+    narrow.threads = 1;
+    narrow.lane = lane;
+    for (const std::uint32_t i : task.instructions) run_step(i, narrow);
+  });
+  for (const SlotIndex slot : layout_->plan.stage_last_uses[index]) slots_[slot].reset();
+}
+
 void Frame::run_step(std::size_t index, const RunEnvironment& environment) {
   const Step& step = ready_->steps[index];
   StepSlots& slots = steps_[index];
-  const std::int64_t start_ns = environment.recorder != nullptr ? base::now_ns() : 0;
+  const bool timed = environment.recorder != nullptr || environment.durations_ns != nullptr;
+  const std::int64_t start_ns = timed ? base::now_ns() : 0;
   try {
     if (step.kind == Step::Kind::kIf) {
-      run_if(step, slots, environment);
+      run_if(step, slots, inside(environment));
     } else if (step.kind == Step::Kind::kLoop) {
-      run_loop(step, slots, environment);
+      run_loop(step, slots, inside(environment));
     } else {
-      StepOutputs memory(*step.instruction, ready_->plan, static_cast<std::byte*>(arena_.get()), environment.pool);
-      kernels::KernelContext context(slots.inputs, slots.outputs, memory, environment.pool, environment.threads);
+      // A block inside runs serially, on whatever lane, and has no lane arenas.
+      void* const lane_arena =
+          lane_arenas_.empty() ? nullptr : lane_arenas_[static_cast<std::size_t>(environment.lane)].get();
+      StepOutputs memory(*step.instruction, layout_->plan, arena_.get(), lane_arena, environment.pool);
+      kernels::KernelContext context(slots.inputs, slots.outputs, memory, environment.scratch, environment.threads);
+      if (slots.may_reuse_input) context.allow_reuse();
       if (step.kind == Step::Kind::kKernel)
         step.kernel->run(context);
       else
@@ -139,8 +185,12 @@ void Frame::run_step(std::size_t index, const RunEnvironment& environment) {
     error.add_context(fmt::format("in {} '{}'", step.label.op, step.instruction->name));
     throw;
   }
-  if (environment.recorder != nullptr) environment.recorder->record(step.label, start_ns, base::now_ns());
-  for (const SlotIndex slot : ready_->plan.last_uses[index]) slots_[slot].reset();
+  if (timed) {
+    const std::int64_t end_ns = base::now_ns();
+    if (environment.recorder != nullptr) environment.recorder->record(step.label, start_ns, end_ns, environment.lane);
+    if (environment.durations_ns != nullptr) (*environment.durations_ns)[index] = end_ns - start_ns;
+  }
+  for (const SlotIndex slot : layout_->plan.last_uses[index]) slots_[slot].reset();
 }
 
 void Frame::run_if(const Step& step, StepSlots& slots, const RunEnvironment& environment) {

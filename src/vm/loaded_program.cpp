@@ -25,6 +25,22 @@ const ReadyBlock& LoadedProgram::ready(const backends::BuildOptions& options) {
   return *ready_;
 }
 
+std::shared_ptr<const Layout> LoadedProgram::layout(int threads, int lanes) {
+  const std::lock_guard lock(mutex_);
+  const auto found = layouts_.find({threads, lanes});
+  return found != layouts_.end() ? found->second : nullptr;
+}
+
+void LoadedProgram::set_costs(int threads, int lanes, const Costs& costs) {
+  const std::lock_guard lock(mutex_);
+  std::shared_ptr<const Layout>& layout = layouts_[{threads, lanes}];
+  if (layout != nullptr) return;
+  Schedule schedule = make_schedule(program_.main, costs, lanes);
+  // Of a schedule that came out serial there need not be two.
+  const bool serial = schedule.stages.size() <= 1;
+  layout = serial ? ready_->serial : std::make_shared<const Layout>(program_.main, std::move(schedule));
+}
+
 }  // namespace vm
 
 namespace {

@@ -1,9 +1,11 @@
 // What a Program handle shares: the program, and what was built from it for running. Sessions hold it too.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 
 #include "base/file.h"
 #include "program/program.h"
@@ -24,12 +26,18 @@ class LoadedProgram {
   // weights do not depend on the number of threads.
   const ReadyBlock& ready(const backends::BuildOptions& options);
 
+  // The main block's layout for sessions of that many threads and lanes, or null before somebody has measured. The
+  // first measurement counts for all.
+  std::shared_ptr<const Layout> layout(int threads, int lanes);
+  void set_costs(int threads, int lanes, const Costs& costs);
+
  private:
   program::Program program_;
   std::string report_;
   std::shared_ptr<const base::MappedFile> mapping_;
   std::mutex mutex_;
   std::unique_ptr<ReadyBlock> ready_;
+  std::map<std::pair<int, int>, std::shared_ptr<const Layout>> layouts_;  // by threads and lanes
 };
 
 }  // namespace lanner::vm

@@ -16,11 +16,68 @@ using program::kNoSlot;
 using program::SlotIndex;
 
 constexpr std::size_t kAlignment = 64;
+constexpr std::size_t kNoTask = std::numeric_limits<std::size_t>::max();
 
 bool may_view(const Instruction& instruction) {
   const kernels::OperatorRow* row = kernels::find_operator(instruction.op);
   return row != nullptr && row->aliasing == kernels::Aliasing::kView;
 }
+
+// When an instruction runs. Instructions of different tasks of a concurrent stage have the same `step`; `task` is then
+// who runs it and `within` its place in the task.
+struct When {
+  std::size_t step = 0;
+  std::size_t task = kNoTask;
+  std::size_t within = 0;
+};
+
+std::vector<When> timetable(const Block& block, const Schedule& schedule, std::size_t* step_count) {
+  std::vector<When> when(block.instructions.size());
+  std::size_t step = 0;
+  std::size_t task_number = 0;
+  for (const Stage& stage : schedule.stages) {
+    if (stage.tasks.size() == 1) {
+      for (const std::uint32_t i : stage.tasks[0].instructions) when[i] = {step++, kNoTask, 0};
+      continue;
+    }
+    for (const Task& task : stage.tasks) {
+      for (std::size_t at = 0; at < task.instructions.size(); ++at) {
+        when[task.instructions[at]] = {step, task_number, at};
+      }
+      ++task_number;
+    }
+    ++step;
+  }
+  *step_count = step;
+  return when;
+}
+
+// From the first to the last time that a value is touched.
+struct Life {
+  bool empty = true;
+  std::size_t first = 0;
+  std::size_t last = 0;
+  std::size_t task = kNoTask;  // the only one that touches it, if that is so
+  std::size_t first_within = 0;
+  std::size_t last_within = 0;
+
+  void touch(const When& when) {
+    if (empty) {
+      *this = {false, when.step, when.step, when.task, when.within, when.within};
+      return;
+    }
+    first = std::min(first, when.step);
+    last = std::max(last, when.step);
+    if (when.task != task) task = kNoTask;
+    first_within = std::min(first_within, when.within);
+    last_within = std::max(last_within, when.within);
+  }
+  void join(const Life& other) {
+    if (other.empty) return;
+    touch({other.first, other.task, other.first_within});
+    touch({other.last, other.task, other.last_within});
+  }
+};
 
 // Slots that may share memory, as a disjoint-set forest.
 class Groups {
@@ -40,8 +97,7 @@ struct Group {
   bool planned = true;
   SlotIndex owner = kNoSlot;  // the slot whose instruction allocates
   std::size_t byte_count = 0;
-  std::size_t first = std::numeric_limits<std::size_t>::max();
-  std::size_t last = 0;
+  Life life;
 };
 
 // Free ranges of the arena by offset, with the most recently freed one preferred: its bytes are still in the cache.
@@ -95,27 +151,91 @@ class Arena {
   std::size_t end_ = 0;
 };
 
+// Lays the groups out for one sequence of steps and returns the arena's size. `life` gives a group's first and last
+// step.
+template <typename FirstAndLast>
+std::size_t lay_out(const std::vector<SlotIndex>& chosen, const std::vector<Group>& groups, std::size_t step_count,
+                    FirstAndLast first_and_last, MemoryPlan& plan) {
+  std::vector<std::vector<SlotIndex>> starting(step_count), ending(step_count);
+  for (const SlotIndex i : chosen) {
+    const auto [first, last] = first_and_last(groups[i].life);
+    starting[first].push_back(i);
+    ending[last].push_back(i);
+  }
+  Arena arena;
+  for (std::size_t step = 0; step < step_count; ++step) {
+    for (const SlotIndex i : starting[step]) {
+      MemoryPlan::Place& place = plan.slots[groups[i].owner];
+      place.byte_count = groups[i].byte_count;
+      place.offset = arena.take(place.byte_count);
+      place.of_lane = groups[i].life.task != kNoTask;
+    }
+    for (const SlotIndex i : ending[step]) {
+      const MemoryPlan::Place& place = plan.slots[groups[i].owner];
+      arena.give(place.offset, place.byte_count);
+    }
+  }
+  return arena.end();
+}
+
+// The last reader lets go of a slot that has no place; where several tasks of one stage read it last, the stage does.
+void add_last_uses(const Block& block, const Schedule& schedule, const std::vector<When>& when,
+                   const std::vector<Life>& lives, const std::vector<char>& kept, MemoryPlan& plan) {
+  std::vector<std::size_t> reader(block.slots.size(), kNotPlanned);
+  std::vector<char> shared(block.slots.size(), 0);  // by tasks of the stage that reads last
+  const auto touch = [&](SlotIndex slot, std::size_t i) {
+    if (slot == kNoSlot) return;
+    const When* const known = reader[slot] == kNotPlanned ? nullptr : &when[reader[slot]];
+    if (known == nullptr || when[i].step > known->step) {
+      reader[slot] = i;
+      shared[slot] = 0;
+    } else if (when[i].step == known->step) {
+      if (when[i].task != known->task) shared[slot] = 1;
+      if (when[i].within > known->within) reader[slot] = i;
+    }
+  };
+  for (std::size_t i = 0; i < block.instructions.size(); ++i) {
+    for (const SlotIndex slot : block.instructions[i].outputs) touch(slot, i);
+    for (const SlotIndex slot : block.instructions[i].inputs) touch(slot, i);
+  }
+  std::vector<std::size_t> stage_of(block.instructions.size());
+  for (std::size_t stage = 0; stage < schedule.stages.size(); ++stage) {
+    for (const Task& task : schedule.stages[stage].tasks) {
+      for (const std::uint32_t i : task.instructions) stage_of[i] = stage;
+    }
+  }
+  for (SlotIndex slot = 0; slot < block.slots.size(); ++slot) {
+    if (kept[slot] || lives[slot].empty || plan.slots[slot].offset != kNotPlanned) continue;
+    if (shared[slot] != 0)
+      plan.stage_last_uses[stage_of[reader[slot]]].push_back(slot);
+    else
+      plan.last_uses[reader[slot]].push_back(slot);
+  }
+}
+
 }  // namespace
 
-MemoryPlan plan_memory(const Block& block) {
+MemoryPlan plan_memory(const Block& block, const Schedule& schedule) {
   const std::size_t slot_count = block.slots.size();
-  const std::size_t step_count = block.instructions.size();
+  std::size_t step_count = 0;
+  const std::vector<When> when = timetable(block, schedule, &step_count);
   MemoryPlan plan;
   plan.slots.resize(slot_count);
-  plan.last_uses.resize(step_count);
+  plan.last_uses.resize(block.instructions.size());
+  plan.stage_last_uses.resize(schedule.stages.size());
 
   Groups groups(slot_count);
-  std::vector<std::size_t> last_read(slot_count, kNotPlanned);
-  for (std::size_t i = 0; i < step_count; ++i) {
+  std::vector<Life> lives(slot_count);
+  for (std::size_t i = 0; i < block.instructions.size(); ++i) {
     const Instruction& instruction = block.instructions[i];
     if (may_view(instruction) && instruction.inputs[0] != kNoSlot && instruction.outputs[0] != kNoSlot) {
       groups.join(instruction.outputs[0], instruction.inputs[0]);
     }
     for (const SlotIndex slot : instruction.inputs) {
-      if (slot != kNoSlot) last_read[slot] = i;
+      if (slot != kNoSlot) lives[slot].touch(when[i]);
     }
     for (const SlotIndex slot : instruction.outputs) {
-      if (slot != kNoSlot) last_read[slot] = i;  // until somebody reads it
+      if (slot != kNoSlot) lives[slot].touch(when[i]);
     }
   }
 
@@ -128,13 +248,11 @@ MemoryPlan plan_memory(const Block& block) {
   for (const SlotIndex slot : block.inputs) keep(slot);
   for (const auto& binding : block.constants) keep(binding.slot);
   for (const SlotIndex slot : block.outputs) keep(slot);
-  for (std::size_t i = 0; i < step_count; ++i) {
-    const Instruction& instruction = block.instructions[i];
+  for (const Instruction& instruction : block.instructions) {
     for (const SlotIndex slot : instruction.outputs) {
       if (slot == kNoSlot) continue;
       Group& group = table[groups.find(slot)];
-      group.first = std::min(group.first, i);
-      group.last = std::max(group.last, last_read[slot]);
+      group.life.join(lives[slot]);
       if (may_view(instruction)) continue;
       const auto shape = block.slots[slot].type.static_shape();
       const ElementType element = block.slots[slot].type.element;
@@ -148,32 +266,25 @@ MemoryPlan plan_memory(const Block& block) {
     }
   }
 
-  std::vector<std::vector<SlotIndex>> starting(step_count), ending(step_count);
+  std::vector<SlotIndex> shared;
+  std::map<std::size_t, std::vector<SlotIndex>> of_task;
   for (SlotIndex i = 0; i < slot_count; ++i) {
     const Group& group = table[i];
     if (!group.planned || group.owner == kNoSlot || group.byte_count == 0) continue;
-    starting[group.first].push_back(i);
-    ending[group.last].push_back(i);
+    (group.life.task == kNoTask ? shared : of_task[group.life.task]).push_back(i);
   }
-  Arena arena;
-  for (std::size_t i = 0; i < step_count; ++i) {
-    for (const SlotIndex group : starting[i]) {
-      MemoryPlan::Place& place = plan.slots[table[group].owner];
-      place.byte_count = table[group].byte_count;
-      place.offset = arena.take(place.byte_count);
-    }
-    for (const SlotIndex group : ending[i]) {
-      const MemoryPlan::Place& place = plan.slots[table[group].owner];
-      arena.give(place.offset, place.byte_count);
-    }
+  plan.arena_bytes = lay_out(
+      shared, table, step_count, [](const Life& life) { return std::pair(life.first, life.last); }, plan);
+  for (const auto& [task, chosen] : of_task) {
+    std::size_t steps = 0;
+    for (const SlotIndex i : chosen) steps = std::max(steps, table[i].life.last_within + 1);
+    plan.lane_arena_bytes =
+        std::max(plan.lane_arena_bytes,
+                 lay_out(
+                     chosen, table, steps,
+                     [](const Life& life) { return std::pair(life.first_within, life.last_within); }, plan));
   }
-  plan.arena_bytes = arena.end();
-
-  for (SlotIndex slot = 0; slot < slot_count; ++slot) {
-    if (!kept[slot] && last_read[slot] != kNotPlanned && plan.slots[slot].offset == kNotPlanned) {
-      plan.last_uses[last_read[slot]].push_back(slot);
-    }
-  }
+  add_last_uses(block, schedule, when, lives, kept, plan);
   return plan;
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "program/program.h"
+#include "vm/schedule.h"
 
 namespace lanner::vm {
 
@@ -17,15 +18,20 @@ struct MemoryPlan {
   struct Place {
     std::size_t offset = kNotPlanned;
     std::size_t byte_count = 0;  // reserved at the offset
+    bool of_lane = false;        // in the arena of the lane that runs the task, not in the one they share
   };
   std::vector<Place> slots;
-  std::size_t arena_bytes = 0;
-  // Per instruction: the slots nobody reads after it, so that memory outside the arena goes back to the pool.
+  std::size_t arena_bytes = 0;       // of the arena that all share
+  std::size_t lane_arena_bytes = 0;  // of each lane's own
+  // Slots whose memory outside the arena goes back to the pool: per instruction those that nobody reads after it, and
+  // per stage those that several of its tasks touch.
   std::vector<std::vector<program::SlotIndex>> last_uses;
+  std::vector<std::vector<program::SlotIndex>> stage_last_uses;
 };
 
-// Plans for instructions that run one after another in the block's order. Two slots share bytes only when the lives of
-// both, and of every slot that views them, do not overlap.
-MemoryPlan plan_memory(const program::Block& block);
+// Two slots share bytes only when the lives of both, and of every slot that views them, do not overlap however the
+// schedule's tasks run. What only one task touches lives in the arena of its lane, which tasks after it use again while
+// its lines are in the lane's cache.
+MemoryPlan plan_memory(const program::Block& block, const Schedule& schedule);
 
 }  // namespace lanner::vm

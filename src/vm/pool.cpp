@@ -61,7 +61,7 @@ class SmallBlocks {
 // Blocks cut from segments of memory, best fit first.
 class LargeBlocks {
  public:
-  LargeBlocks() = default;
+  explicit LargeBlocks(double slack) : slack_(slack) {}
   LargeBlocks(const LargeBlocks&) = delete;
   LargeBlocks& operator=(const LargeBlocks&) = delete;
   ~LargeBlocks() {
@@ -120,7 +120,7 @@ class LargeBlocks {
 
   // Before `size` more are reserved: lets go of whole segments, the largest first, that would be too many then.
   void release_segments(std::size_t size) {
-    while (reserved_ + size > most_used_ + most_used_ / 2) {
+    while (reserved_ + size > static_cast<std::size_t>(slack_ * static_cast<double>(most_used_))) {
       auto largest = segments_.end();
       for (auto segment = segments_.begin(); segment != segments_.end(); ++segment) {
         const auto range = free_.find(segment->first);
@@ -135,6 +135,7 @@ class LargeBlocks {
     }
   }
 
+  double slack_;
   Ranges segments_;
   Ranges free_;
   std::size_t used_ = 0;
@@ -146,6 +147,8 @@ class LargeBlocks {
 
 // Shared by the allocator and every block, so that blocks can come back after the allocator has gone.
 struct PooledAllocator::Pool {
+  explicit Pool(double slack) : large(slack) {}
+
   mutable std::mutex mutex;
   SmallBlocks small;
   LargeBlocks large;
@@ -170,7 +173,7 @@ struct PooledAllocator::Pool {
   }
 };
 
-PooledAllocator::PooledAllocator() : pool_(std::make_shared<Pool>()) {}
+PooledAllocator::PooledAllocator(double slack) : pool_(std::make_shared<Pool>(slack)) {}
 
 std::shared_ptr<void> PooledAllocator::allocate(std::size_t byte_count) {
   const std::size_t size = byte_count < kLarge ? SmallBlocks::rounded(byte_count) : LargeBlocks::rounded(byte_count);

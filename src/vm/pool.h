@@ -12,11 +12,11 @@ namespace lanner::vm {
 // Thread-safe. Blocks may outlive the allocator; the last one to go releases the pool.
 //
 // Small blocks are rounded up by at most a quarter and kept by size. Large ones are cut from segments and grow together
-// again when they come back, so that a request of many sizes, one after another, lives in the same pages. The segments
-// that are kept never exceed one and a half times what was in use at once.
+// again when they come back, so that a request of many sizes, one after another, lives in the same pages. Before a
+// new segment is made, free ones are let go as long as all would exceed `slack` times what was in use at once.
 class PooledAllocator final : public Allocator {
  public:
-  PooledAllocator();
+  explicit PooledAllocator(double slack = 1.5);
   std::shared_ptr<void> allocate(std::size_t byte_count) override;
 
   std::size_t used_bytes() const;      // by blocks that somebody holds

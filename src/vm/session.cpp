@@ -29,6 +29,13 @@ int wanted_threads(int threads) {
   return threads == 0 ? base::available_cpu_count() : threads;
 }
 
+int wanted_lanes(int lanes, int threads) {
+  if (lanes < 0 || lanes > kMaxThreads) {
+    base::invalid("option.lanes", "the number of lanes must be from 0 to {}, but is {}", kMaxThreads, lanes);
+  }
+  return lanes == 0 ? threads : lanes;
+}
+
 // Checks a value against an input's type, one property at a time so that the message names it.
 void check_input(const program::Slot& slot, const Value& value) {
   const tensor::ValueType& type = slot.type;
@@ -101,8 +108,9 @@ std::vector<Value> arrange_inputs(const program::Program& program, const NamedVa
 }  // namespace
 
 struct Session::State {
-  State(const Program& handle, int thread_count) : loaded(handle.loaded()), threads(thread_count) {
-    if (threads > 1) master.emplace();
+  State(const Program& handle, int thread_count, int lane_count)
+      : loaded(handle.loaded()), threads(thread_count), lanes(lane_count), settled(lane_count == 1) {
+    if (std::max(threads, lanes) > 1) master.emplace();
     // Packing weights opens parallel regions too. On the caller's thread they would give libgomp a second set of
     // workers, and with more workers than CPUs it no longer spins: every region would cost a wake-up.
     on_master([&] { frame.emplace(loaded->ready({.threads = threads}), loaded->program().constants); });
@@ -119,7 +127,7 @@ struct Session::State {
     const program::Program& program = loaded->program();
     const std::vector<Value> arranged = arrange_inputs(program, inputs);
     std::vector<Value> results;
-    on_master([&] { results = frame->run(arranged, {pool, threads, recorder}); });
+    on_master([&] { results = settled ? frame->run(arranged, environment(recorder)) : run_measured(arranged); });
     NamedValues outputs;
     for (std::size_t i = 0; i < results.size(); ++i) {
       outputs.emplace_back(program.output_names[i], std::move(results[i]));
@@ -127,15 +135,57 @@ struct Session::State {
     return outputs;
   }
 
+  vm::RunEnvironment environment(profile::Recorder* recorder) { return {pool, scratch, threads, recorder}; }
+
+  // One of the runs after which the session knows what to run beside what: some with all threads, the first of which
+  // only warms up, then one with a single thread.
+  std::vector<Value> run_measured(std::span<const Value> inputs) {
+    constexpr int kTeamRuns = 3;
+    if (const auto layout = loaded->layout(threads, lanes)) {
+      settle(layout);
+      return frame->run(inputs, environment(nullptr));
+    }
+    const bool single = measured_runs == kTeamRuns;
+    std::vector<std::int64_t> durations(loaded->program().main.instructions.size(), 0);
+    vm::RunEnvironment measuring = environment(nullptr);
+    measuring.durations_ns = &durations;
+    if (single) measuring.threads = 1;
+    std::vector<Value> results = frame->run(inputs, measuring);
+    if (single) {
+      costs.single = std::move(durations);
+      loaded->set_costs(threads, lanes, costs);
+      settle(loaded->layout(threads, lanes));
+    } else if (measured_runs <= 1) {
+      costs.team = std::move(durations);
+    } else {
+      std::ranges::transform(costs.team, durations, costs.team.begin(), [](auto a, auto b) { return std::min(a, b); });
+    }
+    ++measured_runs;
+    return results;
+  }
+
+  void settle(const std::shared_ptr<const vm::Layout>& layout) {
+    frame.emplace(loaded->ready({.threads = threads}), loaded->program().constants, layout);
+    costs = {};
+    settled = true;
+  }
+
   std::shared_ptr<vm::LoadedProgram> loaded;
   int threads;
+  int lanes;
+  bool settled;  // the layout for these lanes is known and in use
+  int measured_runs = 0;
+  vm::Costs costs;
   vm::PooledAllocator pool;
+  // Apart from the values, whose longer lives would cut it to pieces.
+  vm::PooledAllocator scratch{1.0};
   std::optional<vm::Frame> frame;
   std::optional<vm::Master> master;
 };
 
 Session::Session(const Program& program, const SessionOptions& options)
-    : state_(std::make_unique<State>(program, wanted_threads(options.threads))) {}
+    : state_(std::make_unique<State>(program, wanted_threads(options.threads),
+                                     wanted_lanes(options.lanes, wanted_threads(options.threads)))) {}
 Session::~Session() = default;
 Session::Session(Session&&) noexcept = default;
 Session& Session::operator=(Session&&) noexcept = default;
@@ -144,13 +194,19 @@ int Session::threads() const {
   return state_->threads;
 }
 
+int Session::lanes() const {
+  return state_->lanes;
+}
+
 NamedValues Session::run(const NamedValues& inputs) {
   return state_->run(inputs, nullptr);
 }
 
 Profile Session::profile(const NamedValues& inputs, int runs) {
   if (runs < 1) base::invalid("input.runs", "the number of runs must be at least 1, but is {}", runs);
-  state_->run(inputs, nullptr);
+  do {
+    state_->run(inputs, nullptr);
+  } while (!state_->settled);
   profile::Recorder recorder;
   std::vector<std::int64_t> start_ns, end_ns;
   for (int i = 0; i < runs; ++i) {

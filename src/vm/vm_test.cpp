@@ -244,12 +244,12 @@ program::Block chain(int length) {
 }
 
 TEST(MemoryPlan, AChainNeedsTwoBuffers) {
-  EXPECT_EQ(vm::plan_memory(chain(20)).arena_bytes, 2u * 4032u);
+  EXPECT_EQ(vm::plan_memory(chain(20), vm::serial_schedule(chain(20))).arena_bytes, 2u * 4032u);
 }
 
 TEST(MemoryPlan, OutputsAndWhatViewsThemAreNotInTheArena) {
   const program::Block block = program::parse(kArithmetic).main;
-  const vm::MemoryPlan plan = vm::plan_memory(block);
+  const vm::MemoryPlan plan = vm::plan_memory(block, vm::serial_schedule(block));
   EXPECT_EQ(plan.slots[4].offset, vm::kNotPlanned);
   EXPECT_EQ(plan.slots[5].offset, vm::kNotPlanned);
   EXPECT_NE(plan.slots[3].offset, vm::kNotPlanned);
@@ -278,10 +278,44 @@ main {
 }
 )")
                                    .main;
-  const vm::MemoryPlan plan = vm::plan_memory(block);
+  const vm::MemoryPlan plan = vm::plan_memory(block, vm::serial_schedule(block));
   EXPECT_NE(plan.slots[2].offset, plan.slots[4].offset);
   EXPECT_NE(plan.slots[2].offset, plan.slots[6].offset);
   EXPECT_NE(plan.slots[4].offset, plan.slots[6].offset);
+}
+
+// doubled = x + x; row 1 of it replaced by x's row 0; `kept` reads `doubled` after that, the user reads `last` of a
+// chain.
+constexpr std::string_view kScatter = R"(program 1
+constant 0 int64[1,1]{1}
+output "kept"
+output "last"
+main {
+  slot 0 "x" float32[n,2]
+  slot 1 "row" float32[1,2]
+  slot 2 "at" int64[1,1]
+  slot 3 "doubled" float32[n,2]
+  slot 4 "first" float32[n,2]
+  slot 5 "kept" float32[n,2]
+  slot 6 "last" float32[n,2]
+  inputs(0, 1)
+  const 2 0
+  3 = Add(0, 0)
+  4 = ScatterND(3, 2, 1) after(0)
+  5 = Neg(3) after(0)
+  6 = ScatterND(4, 2, 1) with {reduction="add"} after(1)
+  outputs(5, 6)
+}
+)";
+
+TEST(Session, ValuesThatOthersReadAreNotOverwritten) {
+  Session session(Program::from_text(kScatter), {.threads = 1});
+  for (int i = 0; i < 3; ++i) {
+    const NamedValues outputs =
+        session.run({{"x", Tensor::of<float>({2, 2}, {1, 2, 3, 4})}, {"row", Tensor::of<float>({1, 2}, {5, 6})}});
+    EXPECT_THAT(elements<float>(outputs, "kept"), ElementsAre(-2, -4, -6, -8));
+    EXPECT_THAT(elements<float>(outputs, "last"), ElementsAre(2, 4, 10, 12));
+  }
 }
 
 TEST(PooledAllocator, ReusesBlocksAndStaysFlatWhenSizesAlternate) {

@@ -1,0 +1,131 @@
+#include "vm/lanes.h"
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <exception>
+#include <mutex>
+#include <random>
+#include <thread>
+#include <vector>
+
+#include "base/parallel.h"
+
+namespace lanner::vm {
+
+namespace {
+
+constexpr int kSpins = 200;  // a few microseconds: a task that waits for another lane's often becomes ready so soon
+
+// Protocol: all members but `changes_` are read and written under `mutex_`. A lane that finds no ready task waits on
+// `changed_`; whoever makes tasks ready, ends the last task or fails notifies it, after having changed the members and
+// `changes_` under the mutex, so no wake-up is lost. A lane leaves when nothing is left or one has failed, so a team of
+// fewer threads than lanes runs the remaining lanes through an empty loop.
+class StageRun {
+ public:
+  StageRun(const Stage& stage, std::optional<std::uint64_t> seed, const std::function<void(const Task&, int)>& run)
+      : stage_(stage), run_(run), left_(stage.tasks.size()) {
+    if (seed) random_.emplace(*seed);
+    waiting_.reserve(stage.tasks.size());
+    for (std::uint32_t i = 0; i < stage.tasks.size(); ++i) {
+      waiting_.push_back(stage.tasks[i].predecessor_count);
+      if (waiting_.back() == 0) push(i);
+    }
+  }
+
+  void work(int lane) noexcept {
+    std::unique_lock lock(mutex_);
+    while (wait_for_task(lock)) {
+      const Task& task = stage_.tasks[pop()];
+      lock.unlock();
+      std::exception_ptr error;
+      try {
+        run_(task, lane);
+      } catch (...) {
+        error = std::current_exception();
+      }
+      lock.lock();
+      finish(task, std::move(error));
+    }
+  }
+
+  // After all lanes have ended.
+  void rethrow() const {
+    if (error_) std::rethrow_exception(error_);
+  }
+
+ private:
+  bool over() const { return left_ == 0 || error_ != nullptr; }
+
+  // False when there is nothing more to do.
+  bool wait_for_task(std::unique_lock<std::mutex>& lock) {
+    while (ready_.empty() && !over()) {
+      const std::uint32_t seen = changes_.load(std::memory_order_relaxed);
+      lock.unlock();
+      for (int i = 0; i < kSpins && changes_.load(std::memory_order_relaxed) == seen; ++i) std::this_thread::yield();
+      lock.lock();
+      if (ready_.empty() && !over() && changes_.load(std::memory_order_relaxed) == seen) changed_.wait(lock);
+    }
+    return !over();
+  }
+
+  void finish(const Task& task, std::exception_ptr error) {
+    --left_;
+    if (error != nullptr && error_ == nullptr) error_ = std::move(error);
+    std::size_t added = 0;
+    for (const std::uint32_t next : task.successors) {
+      if (--waiting_[next] != 0) continue;
+      push(next);
+      ++added;
+    }
+    if (!over() && added == 0) return;
+    changes_.fetch_add(1, std::memory_order_relaxed);
+    // One of the added tasks is this lane's next.
+    if (over() || added > 2)
+      changed_.notify_all();
+    else if (added == 2)
+      changed_.notify_one();
+  }
+
+  bool lower(std::uint32_t a, std::uint32_t b) const { return stage_.tasks[a].rank_ns < stage_.tasks[b].rank_ns; }
+
+  void push(std::uint32_t task) {
+    ready_.push_back(task);
+    std::ranges::push_heap(ready_, [this](auto a, auto b) { return lower(a, b); });
+  }
+
+  std::uint32_t pop() {
+    if (random_) {
+      std::swap(ready_[(*random_)() % ready_.size()], ready_.back());
+    } else {
+      std::ranges::pop_heap(ready_, [this](auto a, auto b) { return lower(a, b); });
+    }
+    const std::uint32_t task = ready_.back();
+    ready_.pop_back();
+    return task;
+  }
+
+  const Stage& stage_;
+  const std::function<void(const Task&, int)>& run_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::atomic<std::uint32_t> changes_ = 0;
+  std::vector<std::uint32_t> waiting_;  // of each task: predecessors that have not ended
+  std::vector<std::uint32_t> ready_;    // a heap by rank; with a seed in any order
+  std::size_t left_;
+  std::exception_ptr error_;
+  std::optional<std::mt19937_64> random_;
+};
+
+}  // namespace
+
+void run_stage(const Stage& stage, int lanes, std::optional<std::uint64_t> seed,
+               const std::function<void(const Task&, int)>& run) {
+  StageRun stage_run(stage, seed, run);
+  base::parallel_for(lanes, lanes, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t lane = begin; lane < end; ++lane) stage_run.work(static_cast<int>(lane));
+  });
+  stage_run.rethrow();
+}
+
+}  // namespace lanner::vm
