@@ -9,23 +9,12 @@
 #include "base/fail.h"
 #include "base/parallel.h"
 #include "kernels/broadcast.h"
+#include "kernels/head_inputs.h"
 #include "kernels/kernel.h"
 
 namespace lanner::kernels {
 
 namespace {
-
-// The one number of an optional input, or null.
-template <typename T>
-const T* read_scalar(const KernelContext& context, int index, std::string_view name) {
-  const Tensor* tensor = context.optional_input(index);
-  if (tensor == nullptr) return nullptr;
-  if (tensor->element_type() != element_type_of<T>() || tensor->element_count() != 1) {
-    base::invalid("op.input", "input '{}' must be one {} number, but is {}", name,
-                  element_type_name(element_type_of<T>()), tensor->type_string());
-  }
-  return tensor->data<T>();
-}
 
 void run_nms(KernelContext& context, bool centered) {
   const Tensor& boxes = context.input(0);
@@ -46,14 +35,10 @@ void run_nms(KernelContext& context, bool centered) {
                   boxes.shape().to_string(), scores.shape().to_string());
   }
   if (count > std::numeric_limits<std::uint32_t>::max()) base::invalid("op.size", "{} boxes are too many", count);
-  const auto* limit_input = read_scalar<std::int64_t>(context, 2, "max_output_boxes_per_class");
-  const auto* iou_input = read_scalar<float>(context, 3, "iou_threshold");
-  const auto* score_input = read_scalar<float>(context, 4, "score_threshold");
-  const std::int64_t limit = limit_input != nullptr ? std::clamp<std::int64_t>(*limit_input, 0, count) : 0;
-  const float iou_threshold = iou_input != nullptr ? *iou_input : 0.0f;
-  if (!(iou_threshold >= 0.0f && iou_threshold <= 1.0f)) {
-    base::invalid("op.value", "input 'iou_threshold' must be in [0, 1], but is {}", iou_threshold);
-  }
+  const std::int64_t limit =
+      std::clamp<std::int64_t>(read_count(context, 2, "max_output_boxes_per_class", 0), 0, count);
+  const float iou_threshold = read_iou_threshold(context, 3);
+  const ScoreFloor floor(read_scalar<float>(context, 4, "score_threshold"));
   const std::int64_t heads = limit == 0 ? 0 : batch * classes;
   std::vector<std::vector<std::uint32_t>> selected(static_cast<std::size_t>(heads));
   const std::int64_t grain = std::max<std::int64_t>(1, kElementGrain / 4 / std::max<std::int64_t>(count, 1));
@@ -65,7 +50,7 @@ void run_nms(KernelContext& context, bool centered) {
       const float* image_boxes = boxes.data<float>() + head / classes * count * 4;
       candidates.clear();
       for (std::int64_t i = 0; i < count; ++i) {
-        if (score_input != nullptr && !(class_scores[i] > *score_input)) continue;
+        if (!floor.passes(class_scores[i])) continue;
         candidates.push_back(make_candidate(class_scores[i], static_cast<std::uint32_t>(i)));
       }
       const auto box_at = [&](std::uint32_t index) {
