@@ -9,11 +9,8 @@
 // float32[M]; boxes float32[M,4], as they came.
 #include <algorithm>
 #include <cstdint>
-#include <vector>
 
 #include "base/fail.h"
-#include "base/parallel.h"
-#include "kernels/broadcast.h"
 #include "kernels/head_inputs.h"
 #include "kernels/kernel.h"
 #include "kernels/nms.h"
@@ -41,47 +38,31 @@ void run_class_nms(KernelContext& context, const SiblingLayout& layout, bool cen
   const Tensor& scores = context.input(1);
   const std::int64_t count = box_count(boxes);
   layout.check(scores, count);
-  const ScoreFloor floor(read_scalar<float>(context, 2, "filter_threshold"),
-                         read_scalar<float>(context, 5, "score_threshold"));
-  const std::int64_t limit =
-      std::clamp<std::int64_t>(read_count(context, 3, "max_output_boxes_per_class", 0), 0, count);
-  const float iou_threshold = read_iou_threshold(context, 4);
-
-  const std::int64_t siblings = limit == 0 ? 0 : layout.sibling_count();
-  const auto* score_data = scores.data<float>();
   const auto* box_data = boxes.data<float>();
-  std::vector<std::vector<std::uint32_t>> selected(static_cast<std::size_t>(siblings));
-  const std::int64_t grain = std::max<std::int64_t>(1, kElementGrain / 4 / std::max<std::int64_t>(count, 1));
-  base::parallel_for(context.threads(), siblings, grain, [&](std::int64_t begin, std::int64_t end) {
-    std::vector<Candidate> candidates;
-    KeptBoxes kept;
-    for (std::int64_t k = begin; k < end; ++k) {
-      const float* column = score_data + layout.offsets[static_cast<std::size_t>(k)];
-      candidates.clear();
-      for (std::int64_t row = 0; row < count; ++row) {
-        const float score = column[row * layout.row_stride];
-        if (floor.passes(score)) candidates.push_back(make_candidate(score, static_cast<std::uint32_t>(row)));
-      }
-      const auto box_at = [&](std::uint32_t index) {
-        const float* box = box_data + 4 * static_cast<std::size_t>(index);
-        return centered ? box_from_center(box) : box_from_corners(box);
-      };
-      suppress(candidates, iou_threshold, static_cast<std::size_t>(limit), box_at, kept,
-               selected[static_cast<std::size_t>(k)]);
-    }
-  });
+  ClassSuppression problem;
+  problem.box_count = count;
+  problem.boxes = box_data;
+  problem.centered = centered;
+  problem.scores = scores.values<float>();
+  problem.offsets = layout.offsets;
+  problem.row_stride = layout.row_stride;
+  problem.floor =
+      ScoreFloor(read_scalar<float>(context, 2, "filter_threshold"), read_scalar<float>(context, 5, "score_threshold"));
+  problem.limit = std::clamp<std::int64_t>(read_count(context, 3, "max_output_boxes_per_class", 0), 0, count);
+  problem.iou_threshold = read_iou_threshold(context, 4);
+  const KeptRows kept = suppress_classes(context, problem);
 
-  std::int64_t total = 0;
-  for (const auto& indices : selected) total += static_cast<std::int64_t>(indices.size());
+  const auto total = static_cast<std::int64_t>(kept.rows.size());
   auto* row_out = context.allocate_output(0, ElementType::kInt64, {total}).data<std::int64_t>();
   auto* sibling_out = context.allocate_output(1, ElementType::kInt64, {total}).data<std::int64_t>();
   auto* score_out = context.allocate_output(2, ElementType::kFloat32, {total}).data<float>();
   auto* box_out = context.allocate_output(3, ElementType::kFloat32, {total, 4}).data<float>();
-  for (std::int64_t k = 0; k < siblings; ++k) {
-    const float* column = score_data + layout.offsets[static_cast<std::size_t>(k)];
-    for (const std::uint32_t row : selected[static_cast<std::size_t>(k)]) {
+  for (std::size_t k = 0; k < layout.offsets.size(); ++k) {
+    const float* column = scores.data<float>() + layout.offsets[k];
+    for (std::size_t i = kept.starts[k]; i < kept.starts[k + 1]; ++i) {
+      const std::uint32_t row = kept.rows[i];
       *row_out++ = row;
-      *sibling_out++ = k;
+      *sibling_out++ = static_cast<std::int64_t>(k);
       *score_out++ = column[row * layout.row_stride];
       box_out = std::copy_n(box_data + 4 * static_cast<std::size_t>(row), 4, box_out);
     }

@@ -7,27 +7,26 @@
 // Outputs, sibling after sibling, each as TopK orders: rows int64[M]; siblings int64[M]; scores float32[M].
 #include <algorithm>
 #include <cstdint>
-#include <functional>
+#include <limits>
 #include <vector>
 
 #include "base/fail.h"
-#include "base/parallel.h"
-#include "kernels/broadcast.h"
+#include "kernels/candidate_queue.h"
 #include "kernels/head_inputs.h"
+#include "kernels/head_loops.h"
 #include "kernels/kernel.h"
 #include "kernels/order_key.h"
+#include "kernels/sibling_scores.h"
 
 namespace lanner::kernels {
 
 namespace {
 
-// An element by rank, as TopK ranks: NaN is the greatest.
-std::uint64_t make_entry(float score, std::uint32_t row) {
-  return static_cast<std::uint64_t>(order_key(score)) << 32 | static_cast<std::uint32_t>(~row);
-}
-std::uint32_t row_of(std::uint64_t entry) {
-  return static_cast<std::uint32_t>(~static_cast<std::uint32_t>(entry));
-}
+// What a thread needs for a run of siblings.
+struct Scratch {
+  SiblingCandidates candidates;
+  CandidateQueue queue;
+};
 
 void run_class_topk(KernelContext& context, const SiblingLayout& layout, std::int64_t row_count,
                     std::int64_t row_axis) {
@@ -39,36 +38,48 @@ void run_class_topk(KernelContext& context, const SiblingLayout& layout, std::in
   const std::int64_t k = read_count(context, 2, "k", 0);
   if (k < 0) base::invalid("op.value", "input 'k' must not be negative, but is {}", k);
 
-  const std::int64_t siblings = layout.sibling_count();
-  const auto* data = scores.data<float>();
-  std::vector<std::vector<std::uint64_t>> best(static_cast<std::size_t>(siblings));
-  const std::int64_t grain = std::max<std::int64_t>(1, kElementGrain / std::max<std::int64_t>(count, 1));
-  base::parallel_for(context.threads(), siblings, grain, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t sibling = begin; sibling < end; ++sibling) {
-      const float* column = data + layout.offsets[static_cast<std::size_t>(sibling)];
-      auto& entries = best[static_cast<std::size_t>(sibling)];
-      for (std::int64_t row = 0; row < count; ++row) {
-        const float score = column[row * layout.row_stride];
-        if (floor.passes(score)) entries.push_back(make_entry(score, static_cast<std::uint32_t>(row)));
-      }
-      const auto wanted = std::min<std::int64_t>(k, static_cast<std::int64_t>(entries.size()));
-      std::partial_sort(entries.begin(), entries.begin() + wanted, entries.end(), std::greater<>{});
-      entries.resize(static_cast<std::size_t>(wanted));
-    }
-  });
+  const HeadLoops& loops = head_loops();
+  const CandidateFilter filter = floor.filter(order_key(std::numeric_limits<float>::quiet_NaN()));
+  const auto runs = sibling_runs(layout.offsets, layout.row_stride);
+  std::vector<std::vector<std::uint32_t>> best(runs.size());
+  std::vector<std::size_t> sizes(layout.offsets.size());
+  share_out<Scratch>(context.threads(), static_cast<std::int64_t>(runs.size()), layout.sibling_count() * count,
+                     [&](Scratch& scratch, std::int64_t unit) {
+                       const SiblingRun run = runs[static_cast<std::size_t>(unit)];
+                       const auto first = static_cast<std::size_t>(run.first);
+                       auto& rows = best[static_cast<std::size_t>(unit)];
+                       scratch.candidates.collect(loops, scores.values<float>(), layout.offsets[first], run.count,
+                                                  layout.row_stride, count, filter);
+                       for (std::int64_t sibling = 0; sibling < run.count; ++sibling) {
+                         const CandidateList& list = scratch.candidates[sibling];
+                         const std::size_t wanted = std::min(static_cast<std::size_t>(k), list.size);
+                         sizes[first + static_cast<std::size_t>(sibling)] = wanted;
+                         if (wanted == 0) continue;
+                         scratch.queue.fill(list);
+                         for (std::size_t left = wanted; left > 0;) {
+                           const auto candidates = scratch.queue.next();
+                           const std::size_t taken = std::min(left, candidates.size());
+                           for (std::size_t i = 0; i < taken; ++i) rows.push_back(candidate_row(candidates[i]));
+                           left -= taken;
+                         }
+                       }
+                     });
 
-  std::int64_t total = 0;
-  for (const auto& entries : best) total += static_cast<std::int64_t>(entries.size());
-  auto* row_out = context.allocate_output(0, ElementType::kInt64, {total}).data<std::int64_t>();
-  auto* sibling_out = context.allocate_output(1, ElementType::kInt64, {total}).data<std::int64_t>();
-  auto* score_out = context.allocate_output(2, ElementType::kFloat32, {total}).data<float>();
-  for (std::int64_t sibling = 0; sibling < siblings; ++sibling) {
-    const float* column = data + layout.offsets[static_cast<std::size_t>(sibling)];
-    for (const std::uint64_t entry : best[static_cast<std::size_t>(sibling)]) {
-      const std::uint32_t row = row_of(entry);
-      *row_out++ = row;
-      *sibling_out++ = sibling;
-      *score_out++ = column[row * layout.row_stride];
+  std::size_t total = 0;
+  for (const std::size_t size : sizes) total += size;
+  const auto shape = Shape{static_cast<std::int64_t>(total)};
+  auto* row_out = context.allocate_output(0, ElementType::kInt64, shape).data<std::int64_t>();
+  auto* sibling_out = context.allocate_output(1, ElementType::kInt64, shape).data<std::int64_t>();
+  auto* score_out = context.allocate_output(2, ElementType::kFloat32, shape).data<float>();
+  for (std::size_t unit = 0; unit < runs.size(); ++unit) {
+    const std::uint32_t* row = best[unit].data();
+    for (std::int64_t sibling = runs[unit].first; sibling < runs[unit].first + runs[unit].count; ++sibling) {
+      const float* column = scores.data<float>() + layout.offsets[static_cast<std::size_t>(sibling)];
+      for (std::size_t i = 0; i < sizes[static_cast<std::size_t>(sibling)]; ++i, ++row) {
+        *row_out++ = *row;
+        *sibling_out++ = sibling;
+        *score_out++ = column[*row * layout.row_stride];
+      }
     }
   }
 }

@@ -12,30 +12,30 @@
 // where it does not hold (rounding of large coordinates, negative boxes, anything that is not finite), or a group is no
 // small whole number, all boxes are one group.
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
-#include <functional>
 #include <limits>
 #include <span>
 #include <vector>
 
 #include "base/fail.h"
-#include "base/parallel.h"
-#include "kernels/broadcast.h"
 #include "kernels/head_inputs.h"
 #include "kernels/kernel.h"
 #include "kernels/nms.h"
+#include "kernels/sibling_scores.h"
 
 namespace lanner::kernels {
 
 namespace {
+
+// What a box costs, in scores to scan.
+constexpr std::int64_t kWorkPerBox = 16;
 
 // Rows sorted by group: those of group g are rows[starts[g]] to rows[starts[g + 1]], in ascending order.
 struct Groups {
   std::vector<std::uint32_t> rows;
   std::vector<std::uint32_t> starts;
 
-  std::int64_t size() const { return static_cast<std::int64_t>(starts.size()) - 1; }
+  std::size_t size() const { return starts.size() - 1; }
   std::span<const std::uint32_t> operator[](std::size_t group) const {
     return {rows.data() + starts[group], rows.data() + starts[group + 1]};
   }
@@ -60,11 +60,9 @@ Groups group_rows(std::span<const T> ids) {
   }
   Groups groups{std::vector<std::uint32_t>(ids.size()),
                 std::vector<std::uint32_t>(static_cast<std::size_t>(largest) + 2, 0)};
-  // After the placement below, starts[g] has moved to where g + 1 begins: count one place further on.
-  std::vector<std::uint32_t> next(groups.starts.size(), 0);
   for (const T id : ids) ++groups.starts[static_cast<std::size_t>(id) + 1];
   for (std::size_t g = 1; g < groups.starts.size(); ++g) groups.starts[g] += groups.starts[g - 1];
-  next = groups.starts;
+  std::vector<std::uint32_t> next = groups.starts;
   for (std::size_t i = 0; i < ids.size(); ++i) {
     groups.rows[next[static_cast<std::size_t>(ids[i])]++] = static_cast<std::uint32_t>(i);
   }
@@ -88,26 +86,86 @@ Groups group_rows(const Tensor& ids, std::int64_t count) {
   }
 }
 
-// Whether no box of one group can overlap a box of another. A box without an area (or with NaN) overlaps none.
-bool apart(const Groups& groups, const float* boxes) {
+// Boxes and scores of all groups, group after group: each group's boxes begin a block of their own.
+struct GroupedBoxes {
+  std::vector<BoxBlock> blocks;
+  std::vector<std::size_t> first_block;  // of each group, and the end of the last
+  std::vector<float> scores;             // in the order of Groups::rows
+
+  std::span<const BoxBlock> operator[](std::size_t group) const {
+    return {blocks.data() + first_block[group], blocks.data() + first_block[group + 1]};
+  }
+};
+
+GroupedBoxes gather(const HeadLoops& loops, const Groups& groups, const float* boxes, const float* scores) {
+  GroupedBoxes grouped;
+  std::vector<float> corners(4 * groups.rows.size());
+  grouped.scores.resize(groups.rows.size());
+  for (std::size_t i = 0; i < groups.rows.size(); ++i) {
+    const std::size_t row = groups.rows[i];
+    std::copy_n(boxes + 4 * row, 4, corners.data() + 4 * i);
+    grouped.scores[i] = scores[row];
+  }
+  grouped.first_block.assign(1, 0);
+  for (std::size_t g = 0; g < groups.size(); ++g) {
+    grouped.first_block.push_back(grouped.first_block.back() + block_count(groups[g].size()));
+  }
+  grouped.blocks.resize(grouped.first_block.back());
+  for (std::size_t g = 0; g < groups.size(); ++g) {
+    loops.make_blocks(corners.data() + 4 * groups.starts[g], groups[g].size(), false,
+                      grouped.blocks.data() + grouped.first_block[g]);
+  }
+  return grouped;
+}
+
+// Whether no box of one group can overlap a box of another.
+bool apart(const Groups& groups, const GroupedBoxes& boxes) {
   struct Interval {
     float low;
     float high;
   };
   std::vector<Interval> intervals;
-  for (std::size_t g = 0; g < static_cast<std::size_t>(groups.size()); ++g) {
+  for (std::size_t g = 0; g < groups.size(); ++g) {
     Interval interval{std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity()};
-    for (const std::uint32_t row : groups[g]) {
-      const Box box = box_from_corners(boxes + 4 * static_cast<std::size_t>(row));
-      if (std::isnan(box.x_min) || std::isnan(box.x_max)) continue;
-      interval.low = std::min(interval.low, box.x_min);
-      interval.high = std::max(interval.high, box.x_max);
+    for (const BoxBlock& block : boxes[g]) {
+      for (std::size_t i = 0; i < kBlock; ++i) {
+        interval.low = std::min(interval.low, block.x_min[i]);
+        interval.high = std::max(interval.high, block.x_max[i]);
+      }
     }
     if (interval.low < interval.high) intervals.push_back(interval);
   }
   const auto meets = [](const Interval& a, const Interval& b) { return b.low < a.high; };
   std::ranges::sort(intervals, {}, &Interval::low);
   return std::ranges::adjacent_find(intervals, meets) == intervals.end();
+}
+
+// What a thread needs for a group.
+struct Scratch {
+  SiblingCandidates candidates;
+  CandidateQueue queue;
+  KeptBoxes kept;
+};
+
+// The best `limit` of all, best first. No group has more of them than it kept, so this is what one list would have
+// kept.
+std::vector<std::uint32_t> merge(std::span<const std::vector<std::uint32_t>> kept_of_group, const float* scores,
+                                 std::size_t limit) {
+  std::vector<std::uint32_t> rows;
+  for (const auto& kept : kept_of_group) rows.insert(rows.end(), kept.begin(), kept.end());
+  std::vector<std::uint32_t> keys(rows.size());
+  for (std::size_t i = 0; i < rows.size(); ++i) keys[i] = candidate_key(scores[rows[i]]);
+  CandidateQueue queue;
+  queue.fill({keys.data(), rows.data(), rows.size()});
+  const std::size_t total = std::min(limit, rows.size());
+  rows.clear();
+  while (rows.size() < total) {
+    const auto candidates = queue.next();
+    for (const Candidate candidate : candidates.first(std::min(candidates.size(), total - rows.size()))) {
+      rows.push_back(candidate_row(candidate));
+    }
+  }
+  return rows;
 }
 
 void run_group_nms(KernelContext& context) {
@@ -126,44 +184,40 @@ void run_group_nms(KernelContext& context) {
   const std::int64_t limit =
       std::clamp<std::int64_t>(read_count(context, 4, "max_output_boxes_per_class", 0), 0, count);
   const float iou_threshold = read_iou_threshold(context, 5);
-  const ScoreFloor floor(read_scalar<float>(context, 6, "score_threshold"));
+  const CandidateFilter filter = ScoreFloor(read_scalar<float>(context, 6, "score_threshold")).filter(kNanLast);
 
-  Groups groups = group_rows(context.input(2), count);
   const auto* box_data = boxes.data<float>();
   const auto* score_data = scores.data<float>();
-  if (!apart(groups, box_data)) groups = one_group(static_cast<std::size_t>(count));
-
-  const std::int64_t group_count = limit == 0 ? 0 : groups.size();
-  std::vector<std::vector<std::uint32_t>> selected(static_cast<std::size_t>(group_count));
-  const std::int64_t grain =
-      std::max<std::int64_t>(1, kElementGrain / 4 * group_count / std::max<std::int64_t>(count, 1));
-  base::parallel_for(context.threads(), group_count, grain, [&](std::int64_t begin, std::int64_t end) {
-    std::vector<Candidate> candidates;
-    KeptBoxes kept;
-    for (std::int64_t g = begin; g < end; ++g) {
-      candidates.clear();
-      for (const std::uint32_t row : groups[static_cast<std::size_t>(g)]) {
-        if (floor.passes(score_data[row])) candidates.push_back(make_candidate(score_data[row], row));
-      }
-      const auto box_at = [&](std::uint32_t row) {
-        return box_from_corners(box_data + 4 * static_cast<std::size_t>(row));
-      };
-      suppress(candidates, iou_threshold, static_cast<std::size_t>(limit), box_at, kept,
-               selected[static_cast<std::size_t>(g)]);
+  const HeadLoops& loops = head_loops();
+  Groups groups = group_rows(context.input(2), count);
+  std::vector<std::uint32_t> kept;
+  if (limit > 0) {
+    GroupedBoxes grouped = gather(loops, groups, box_data, score_data);
+    if (!apart(groups, grouped)) {
+      groups = one_group(static_cast<std::size_t>(count));
+      grouped = gather(loops, groups, box_data, score_data);
     }
-  });
-  // No group has more than `limit` of the best `limit`, so cutting the merged list is what one list would have kept.
-  std::vector<Candidate> merged;
-  for (const auto& rows : selected) {
-    for (const std::uint32_t row : rows) merged.push_back(make_candidate(score_data[row], row));
+    std::vector<std::vector<std::uint32_t>> kept_of_group(groups.size());
+    share_out<Scratch>(context.threads(), static_cast<std::int64_t>(groups.size()), kWorkPerBox * count,
+                       [&](Scratch& scratch, std::int64_t unit) {
+                         const auto g = static_cast<std::size_t>(unit);
+                         const auto rows = groups[g];
+                         scratch.candidates.collect(loops, grouped.scores, groups.starts[g], 1, 1,
+                                                    static_cast<std::int64_t>(rows.size()), filter);
+                         if (scratch.candidates[0].size == 0) return;
+                         scratch.queue.fill(scratch.candidates[0]);
+                         suppress(loops, scratch.queue, grouped[g], iou_threshold, static_cast<std::size_t>(limit),
+                                  scratch.kept, kept_of_group[g]);
+                         for (std::uint32_t& row : kept_of_group[g]) row = rows[row];
+                       });
+    kept = merge(kept_of_group, score_data, static_cast<std::size_t>(limit));
   }
-  std::ranges::sort(merged, std::greater<>{});
-  const auto total = std::min<std::int64_t>(limit, static_cast<std::int64_t>(merged.size()));
-  auto* out = context.allocate_output(0, ElementType::kInt64, {total, 3}).data<std::int64_t>();
-  for (std::int64_t i = 0; i < total; ++i) {
+  auto* out =
+      context.allocate_output(0, ElementType::kInt64, {static_cast<std::int64_t>(kept.size()), 3}).data<std::int64_t>();
+  for (const std::uint32_t row : kept) {
     *out++ = 0;
     *out++ = 0;
-    *out++ = candidate_index(merged[static_cast<std::size_t>(i)]);
+    *out++ = row;
   }
 }
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/fail.h"
+#include "kernels/head_loops.h"
 #include "kernels/kernel.h"
 
 namespace lanner::kernels {
@@ -53,10 +54,8 @@ class ScoreFloor {
   ScoreFloor(std::optional<float> first, std::optional<float> second) : threshold_(first) {
     if (second && !(threshold_ && (std::isnan(*threshold_) || *threshold_ >= *second))) threshold_ = second;
   }
-  // Without a threshold every score is a candidate, NaN as well.
-  bool given() const { return threshold_.has_value(); }
-  float value() const { return *threshold_; }
-  bool passes(float score) const { return !threshold_ || score > *threshold_; }
+  // Without a threshold every score is a candidate, NaN as well, with this order key.
+  CandidateFilter filter(std::uint32_t nan_key) const { return {!threshold_, threshold_.value_or(0.0f), nan_key}; }
 
  private:
   std::optional<float> threshold_;

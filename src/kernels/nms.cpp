@@ -1,18 +1,153 @@
-// NonMaxSuppression: for each image and class, the boxes that no better kept box overlaps. Images times classes run in
-// parallel; the result is ordered by image, class and rank whatever the number of threads.
+// NonMaxSuppression: for each image and class, the boxes that no better kept box overlaps.
 #include "kernels/nms.h"
 
 #include <cstdint>
 #include <limits>
+#include <memory>
 #include <vector>
 
 #include "base/fail.h"
-#include "base/parallel.h"
-#include "kernels/broadcast.h"
-#include "kernels/head_inputs.h"
 #include "kernels/kernel.h"
+#include "kernels/overlap_table.h"
+#include "kernels/sibling_scores.h"
 
 namespace lanner::kernels {
+
+void KeptBoxes::add(const BoxBlock& box, std::size_t lane) {
+  const std::size_t block = size_ / kBlock;
+  const std::size_t to = size_ % kBlock;
+  if (block == blocks_.size()) blocks_.emplace_back();
+  BoxBlock& kept = blocks_[block];
+  if (to == 0) {
+    kept.x_min.fill(std::numeric_limits<float>::infinity());
+    kept.y_min.fill(std::numeric_limits<float>::infinity());
+    kept.x_max.fill(-std::numeric_limits<float>::infinity());
+    kept.y_max.fill(-std::numeric_limits<float>::infinity());
+    kept.area.fill(0);
+  }
+  kept.x_min[to] = box.x_min[lane];
+  kept.y_min[to] = box.y_min[lane];
+  kept.x_max[to] = box.x_max[lane];
+  kept.y_max[to] = box.y_max[lane];
+  kept.area[to] = box.area[lane];
+  ++size_;
+}
+
+void suppress(const HeadLoops& loops, CandidateQueue& queue, std::span<const BoxBlock> blocks, float iou_threshold,
+              std::size_t limit, KeptBoxes& kept, std::vector<std::uint32_t>& kept_rows) {
+  kept.clear();
+  std::size_t left = limit;
+  while (left > 0) {
+    const auto candidates = queue.next();
+    if (candidates.empty()) return;
+    for (const Candidate candidate : candidates) {
+      const std::uint32_t row = candidate_row(candidate);
+      const BoxBlock& block = blocks[row / kBlock];
+      const std::size_t lane = row % kBlock;
+      if (block.area[lane] > 0) {
+        if (kept.overlap(loops, block, lane, iou_threshold)) continue;
+        kept.add(block, lane);
+      }
+      kept_rows.push_back(row);
+      if (--left == 0) return;
+    }
+  }
+}
+
+namespace {
+
+// What a thread needs for a class.
+struct Scratch {
+  SiblingCandidates candidates;
+  CandidateQueue queue;
+  KeptBoxes kept;
+  std::vector<std::uint16_t> suppressed;  // a bit for each box
+  std::vector<std::uint16_t> row;
+};
+
+// The same as suppress(), with a table.
+void suppress_by_table(OverlapTable& table, std::span<const BoxBlock> blocks, std::size_t limit, Scratch& scratch,
+                       std::vector<std::uint32_t>& kept_rows) {
+  const std::size_t words = table.row_words();
+  scratch.suppressed.assign(words, 0);
+  scratch.row.resize(words);
+  std::size_t left = limit;
+  while (left > 0) {
+    const auto candidates = scratch.queue.next();
+    if (candidates.empty()) return;
+    for (const Candidate candidate : candidates) {
+      const std::uint32_t row = candidate_row(candidate);
+      if ((scratch.suppressed[row / kBlock] >> (row % kBlock) & 1) != 0) continue;
+      kept_rows.push_back(row);
+      if (--left == 0) return;
+      if (!(blocks[row / kBlock].area[row % kBlock] > 0)) continue;
+      const std::uint16_t* overlaps = table.row(row, scratch.row.data());
+      std::uint16_t* suppressed = scratch.suppressed.data();
+      for (std::size_t i = 0; i < words; ++i) suppressed[i] |= overlaps[i];
+    }
+  }
+}
+
+}  // namespace
+
+KeptRows suppress_classes(KernelContext& context, const ClassSuppression& problem) {
+  const auto classes = static_cast<std::int64_t>(problem.offsets.size());
+  const std::int64_t heads = problem.image_count * classes;
+  KeptRows result;
+  result.starts.assign(static_cast<std::size_t>(heads) + 1, 0);
+  if (problem.limit == 0 || heads == 0 || problem.box_count == 0) return result;
+
+  const HeadLoops& loops = head_loops();
+  const auto box_count = static_cast<std::size_t>(problem.box_count);
+  const std::size_t blocks_per_image = block_count(box_count);
+  const auto images = static_cast<std::size_t>(problem.image_count);
+  std::vector<BoxBlock> blocks(images * blocks_per_image);
+  std::vector<std::unique_ptr<OverlapTable>> tables(images);
+  constexpr std::int64_t kClassesForTable = 4;
+  constexpr std::size_t kTableBytes = 16 << 20;
+  for (std::size_t i = 0; i < images; ++i) {
+    BoxBlock* of_image = blocks.data() + i * blocks_per_image;
+    loops.make_blocks(problem.boxes + 4 * i * box_count, box_count, problem.centered, of_image);
+    if (classes < kClassesForTable) continue;
+    tables[i] = std::make_unique<OverlapTable>(loops, std::span(of_image, blocks_per_image), problem.iou_threshold,
+                                               kTableBytes, context);
+  }
+
+  const CandidateFilter filter = problem.floor.filter(kNanLast);
+  const auto runs = sibling_runs(problem.offsets, problem.row_stride);
+  const auto run_count = static_cast<std::int64_t>(runs.size());
+  std::vector<std::vector<std::uint32_t>> kept_rows(images * runs.size());
+  share_out<Scratch>(
+      context.threads(), problem.image_count * run_count, heads * problem.box_count,
+      [&](Scratch& scratch, std::int64_t unit) {
+        const std::int64_t image = unit / run_count;
+        const SiblingRun run = runs[static_cast<std::size_t>(unit % run_count)];
+        const std::span of_image(blocks.data() + static_cast<std::size_t>(image) * blocks_per_image, blocks_per_image);
+        OverlapTable* table = tables[static_cast<std::size_t>(image)].get();
+        auto& kept = kept_rows[static_cast<std::size_t>(unit)];
+        scratch.candidates.collect(loops, problem.scores,
+                                   image * problem.image_stride + problem.offsets[static_cast<std::size_t>(run.first)],
+                                   run.count, problem.row_stride, problem.box_count, filter);
+        for (std::int64_t k = 0; k < run.count; ++k) {
+          const CandidateList& list = scratch.candidates[k];
+          const std::size_t before = kept.size();
+          if (list.size > 0) {
+            scratch.queue.fill(list);
+            const auto limit = static_cast<std::size_t>(problem.limit);
+            if (table != nullptr && list.size >= box_count / 8 + 64) {
+              suppress_by_table(*table, of_image, limit, scratch, kept);
+            } else {
+              suppress(loops, scratch.queue, of_image, problem.iou_threshold, limit, scratch.kept, kept);
+            }
+          }
+          result.starts[static_cast<std::size_t>(image * classes + run.first + k) + 1] = kept.size() - before;
+        }
+      });
+  for (std::size_t head = 1; head < result.starts.size(); ++head) result.starts[head] += result.starts[head - 1];
+  result.rows.reserve(result.starts.back());
+  for (const auto& rows : kept_rows) result.rows.insert(result.rows.end(), rows.begin(), rows.end());
+  return result;
+}
 
 namespace {
 
@@ -35,42 +170,30 @@ void run_nms(KernelContext& context, bool centered) {
                   boxes.shape().to_string(), scores.shape().to_string());
   }
   if (count > std::numeric_limits<std::uint32_t>::max()) base::invalid("op.size", "{} boxes are too many", count);
-  const std::int64_t limit =
-      std::clamp<std::int64_t>(read_count(context, 2, "max_output_boxes_per_class", 0), 0, count);
-  const float iou_threshold = read_iou_threshold(context, 3);
-  const ScoreFloor floor(read_scalar<float>(context, 4, "score_threshold"));
-  const std::int64_t heads = limit == 0 ? 0 : batch * classes;
-  std::vector<std::vector<std::uint32_t>> selected(static_cast<std::size_t>(heads));
-  const std::int64_t grain = std::max<std::int64_t>(1, kElementGrain / 4 / std::max<std::int64_t>(count, 1));
-  base::parallel_for(context.threads(), heads, grain, [&](std::int64_t begin, std::int64_t end) {
-    std::vector<Candidate> candidates;
-    KeptBoxes kept;
-    for (std::int64_t head = begin; head < end; ++head) {
-      const float* class_scores = scores.data<float>() + head * count;
-      const float* image_boxes = boxes.data<float>() + head / classes * count * 4;
-      candidates.clear();
-      for (std::int64_t i = 0; i < count; ++i) {
-        if (!floor.passes(class_scores[i])) continue;
-        candidates.push_back(make_candidate(class_scores[i], static_cast<std::uint32_t>(i)));
-      }
-      const auto box_at = [&](std::uint32_t index) {
-        const float* box = image_boxes + 4 * static_cast<std::size_t>(index);
-        return centered ? box_from_center(box) : box_from_corners(box);
-      };
-      suppress(candidates, iou_threshold, static_cast<std::size_t>(limit), box_at, kept,
-               selected[static_cast<std::size_t>(head)]);
-    }
-  });
-  std::int64_t total = 0;
-  for (const auto& indices : selected) total += static_cast<std::int64_t>(indices.size());
-  Tensor& out = context.allocate_output(0, ElementType::kInt64, {total, 3});
-  auto* row = out.data<std::int64_t>();
-  for (std::int64_t head = 0; head < heads; ++head) {
-    for (const std::uint32_t index : selected[static_cast<std::size_t>(head)]) {
-      row[0] = head / classes;
-      row[1] = head % classes;
-      row[2] = index;
-      row += 3;
+  std::vector<std::int64_t> offsets(static_cast<std::size_t>(classes));
+  for (std::int64_t k = 0; k < classes; ++k) offsets[static_cast<std::size_t>(k)] = k * count;
+
+  ClassSuppression problem;
+  problem.image_count = batch;
+  problem.box_count = count;
+  problem.boxes = boxes.data<float>();
+  problem.centered = centered;
+  problem.scores = scores.values<float>();
+  problem.image_stride = classes * count;
+  problem.offsets = offsets;
+  problem.limit = std::clamp<std::int64_t>(read_count(context, 2, "max_output_boxes_per_class", 0), 0, count);
+  problem.iou_threshold = read_iou_threshold(context, 3);
+  problem.floor = ScoreFloor(read_scalar<float>(context, 4, "score_threshold"));
+  const KeptRows kept = suppress_classes(context, problem);
+
+  const auto total = static_cast<std::int64_t>(kept.rows.size());
+  auto* out = context.allocate_output(0, ElementType::kInt64, {total, 3}).data<std::int64_t>();
+  for (std::int64_t head = 0; head < batch * classes; ++head) {
+    const auto k = static_cast<std::size_t>(head);
+    for (std::size_t i = kept.starts[k]; i < kept.starts[k + 1]; ++i) {
+      *out++ = head / classes;
+      *out++ = head % classes;
+      *out++ = kept.rows[i];
     }
   }
 }

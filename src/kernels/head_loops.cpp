@@ -1,0 +1,264 @@
+// The targets left out are older than AVX2 and newer than what these loops can use; what remains for x86 is AVX-512,
+// AVX2 and a portable form.
+#undef HWY_DISABLED_TARGETS
+#define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_SSE4 | HWY_AVX3_DL)
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/head_loops.cpp"
+#include <hwy/foreach_target.h>
+// foreach_target.h comes first.
+#include <hwy/highway.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <limits>
+
+#include "kernels/head_loops.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace lanner::kernels::HWY_NAMESPACE {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+using Floats = hn::CappedTag<float, kBlock>;
+using Words = hn::RebindToUnsigned<Floats>;
+using FloatVector = hn::Vec<Floats>;
+using WordVector = hn::Vec<Words>;
+using FloatMask = hn::Mask<Floats>;
+
+HWY_INLINE std::uint32_t bits_of(FloatMask mask) {
+  std::uint64_t bits = 0;
+  hn::StoreMaskBits(Floats(), mask, reinterpret_cast<std::uint8_t*>(&bits));
+  const std::size_t lanes = hn::Lanes(Floats());
+  return static_cast<std::uint32_t>(bits) & ((1u << lanes) - 1);
+}
+
+HWY_INLINE WordVector order_keys(FloatVector scores, std::uint32_t nan_key) {
+  const Floats floats;
+  const Words words;
+  const WordVector sign = hn::Set(words, 0x80000000u);
+  const WordVector bits = hn::BitCast(words, hn::Add(scores, hn::Zero(floats)));  // -0 + 0 is +0
+  const WordVector negative = hn::BitCast(words, hn::BroadcastSignBit(hn::BitCast(hn::RebindToSigned<Floats>(), bits)));
+  const WordVector keys = hn::Xor(bits, hn::Or(negative, sign));
+  return hn::IfThenElse(hn::RebindMask(words, hn::IsNaN(scores)), hn::Set(words, nan_key), keys);
+}
+
+HWY_INLINE void append(FloatVector scores, FloatMask mask, std::uint32_t row, std::uint32_t nan_key,
+                       CandidateList& list) {
+  const Words words;
+  const auto wanted = hn::RebindMask(words, mask);
+  hn::StoreU(hn::Compress(order_keys(scores, nan_key), wanted), words, list.keys + list.size);
+  hn::StoreU(hn::Compress(hn::Iota(words, row), wanted), words, list.rows + list.size);
+  list.size += hn::CountTrue(words, wanted);
+}
+
+HWY_INLINE FloatMask passing(FloatVector scores, const CandidateFilter& filter) {
+  const Floats floats;
+  if (filter.all) return hn::FirstN(floats, hn::Lanes(floats));
+  return hn::Gt(scores, hn::Set(floats, filter.floor));
+}
+
+void collect_row(const float* scores, std::size_t count, const CandidateFilter& filter, CandidateList& list) {
+  const Floats floats;
+  const std::size_t lanes = hn::Lanes(floats);
+  std::size_t i = 0;
+  // A local copy, which the stores of the loop cannot change.
+  CandidateList out = list;
+  constexpr std::size_t kStep = 4;
+  for (; i + kStep * lanes <= count; i += kStep * lanes) {
+    FloatVector v[kStep];
+    FloatMask mask[kStep];
+    for (std::size_t k = 0; k < kStep; ++k) {
+      v[k] = hn::LoadU(floats, scores + i + k * lanes);
+      mask[k] = passing(v[k], filter);
+    }
+    if (hn::AllFalse(floats, hn::Or(hn::Or(mask[0], mask[1]), hn::Or(mask[2], mask[3])))) continue;
+    for (std::size_t k = 0; k < kStep; ++k) {
+      if (hn::AllFalse(floats, mask[k])) continue;
+      append(v[k], mask[k], static_cast<std::uint32_t>(i + k * lanes), filter.nan_key, out);
+    }
+  }
+  for (; i < count; i += lanes) {
+    const std::size_t left = std::min(lanes, count - i);
+    HWY_ALIGN float rest[kBlock] = {};
+    std::memcpy(rest, scores + i, left * sizeof(float));
+    const FloatVector v = hn::Load(floats, rest);
+    append(v, hn::And(passing(v, filter), hn::FirstN(floats, left)), static_cast<std::uint32_t>(i), filter.nan_key,
+           out);
+  }
+  list = out;
+}
+
+// The bits of the candidates among kBlock scores.
+HWY_INLINE std::uint32_t passing_bits(const float* scores, const CandidateFilter& filter) {
+  const Floats floats;
+  std::uint32_t bits = 0;
+  for (std::size_t i = 0; i < kBlock; i += hn::Lanes(floats)) {
+    bits |= bits_of(passing(hn::LoadU(floats, scores + i), filter)) << i;
+  }
+  return bits;
+}
+
+// A tile is kBlock rows of kBlock classes. Where it has few candidates they are appended one by one; else it is turned
+// over, and each class appends its rows at once.
+void collect_columns(const float* scores, std::size_t readable, std::size_t stride, std::size_t row_count,
+                     std::size_t width, const CandidateFilter& filter, CandidateList* lists) {
+  constexpr int kFew = 40;
+  const Floats floats;
+  const std::uint32_t classes = (1u << width) - 1;
+  HWY_ALIGN float tile[kBlock * kBlock];
+  std::uint32_t bits[kBlock];
+  for (std::size_t first = 0; first < row_count; first += kBlock) {
+    const std::size_t rows = std::min(kBlock, row_count - first);
+    const float* from = scores + first * stride;
+    std::size_t step = stride;
+    if ((first + rows - 1) * stride + kBlock > readable) {
+      // Whole blocks would end beyond the tensor.
+      for (std::size_t r = 0; r < rows; ++r) std::memcpy(tile + r * kBlock, from + r * stride, width * sizeof(float));
+      from = tile;
+      step = kBlock;
+    }
+    std::uint32_t any = 0;
+    for (std::size_t r = 0; r < rows; ++r) any |= bits[r] = passing_bits(from + r * step, filter) & classes;
+    if (any == 0) continue;
+    int count = 0;
+    for (std::size_t r = 0; r < rows; ++r) count += std::popcount(bits[r]);
+    if (count <= kFew) {
+      for (std::size_t r = 0; r < rows; ++r) {
+        for (std::uint32_t left = bits[r]; left != 0; left &= left - 1) {
+          const auto c = static_cast<std::size_t>(std::countr_zero(left));
+          HWY_ALIGN std::uint32_t key[kBlock];
+          hn::Store(order_keys(hn::Set(floats, from[r * step + c]), filter.nan_key), Words(), key);
+          CandidateList& list = lists[c];
+          list.keys[list.size] = key[0];
+          list.rows[list.size++] = static_cast<std::uint32_t>(first + r);
+        }
+      }
+      continue;
+    }
+    HWY_ALIGN float turned[kBlock * kBlock] = {};
+    for (std::size_t r = 0; r < rows; ++r) {
+      for (std::size_t c = 0; c < width; ++c) turned[c * kBlock + r] = from[r * step + c];
+    }
+    for (std::size_t c = 0; c < width; ++c) {
+      for (std::size_t i = 0; i < rows; i += hn::Lanes(floats)) {
+        const FloatVector v = hn::Load(floats, turned + c * kBlock + i);
+        append(v, hn::And(passing(v, filter), hn::FirstN(floats, rows - i)), static_cast<std::uint32_t>(first + i),
+               filter.nan_key, lists[c]);
+      }
+    }
+  }
+}
+
+void make_blocks(const float* boxes, std::size_t count, bool centered, BoxBlock* blocks) {
+  const Floats floats;
+  const std::size_t lanes = hn::Lanes(floats);
+  HWY_ALIGN float rest[4 * kBlock];
+  for (std::size_t first = 0; first < count; first += kBlock, ++blocks) {
+    const float* from = boxes + 4 * first;
+    if (count - first < kBlock) {
+      std::fill_n(rest, 4 * kBlock, 0.0f);
+      std::memcpy(rest, from, 4 * (count - first) * sizeof(float));
+      from = rest;
+    }
+    for (std::size_t i = 0; i < kBlock; i += lanes) {
+      FloatVector a, b, c, d;
+      hn::LoadInterleaved4(floats, from + 4 * i, a, b, c, d);
+      FloatVector x_min, y_min, x_max, y_max;
+      if (centered) {
+        const FloatVector half = hn::Set(floats, 0.5f);
+        const FloatVector half_width = hn::Mul(c, half);
+        const FloatVector half_height = hn::Mul(d, half);
+        x_min = hn::Sub(a, half_width);
+        x_max = hn::Add(a, half_width);
+        y_min = hn::Sub(b, half_height);
+        y_max = hn::Add(b, half_height);
+      } else {
+        // Where Min and Max meet NaN, whatever they give makes an area that is NaN or 0.
+        y_min = hn::Min(a, c);
+        y_max = hn::Max(a, c);
+        x_min = hn::Min(b, d);
+        x_max = hn::Max(b, d);
+      }
+      const FloatVector area = hn::Mul(hn::Sub(x_max, x_min), hn::Sub(y_max, y_min));
+      const auto takes_part = hn::Gt(area, hn::Zero(floats));
+      const FloatVector infinity = hn::Set(floats, std::numeric_limits<float>::infinity());
+      hn::Store(hn::IfThenElse(takes_part, x_min, infinity), floats, blocks->x_min.data() + i);
+      hn::Store(hn::IfThenElse(takes_part, y_min, infinity), floats, blocks->y_min.data() + i);
+      hn::Store(hn::IfThenElse(takes_part, x_max, hn::Neg(infinity)), floats, blocks->x_max.data() + i);
+      hn::Store(hn::IfThenElse(takes_part, y_max, hn::Neg(infinity)), floats, blocks->y_max.data() + i);
+      hn::Store(hn::IfThenElseZero(takes_part, area), floats, blocks->area.data() + i);
+    }
+  }
+}
+
+// One box, each number in all lanes.
+struct Spread {
+  FloatVector x_min, y_min, x_max, y_max, area, iou_threshold;
+
+  HWY_INLINE Spread(const BoxBlock& box, std::size_t lane, float threshold)
+      : x_min(hn::Set(Floats(), box.x_min[lane])),
+        y_min(hn::Set(Floats(), box.y_min[lane])),
+        x_max(hn::Set(Floats(), box.x_max[lane])),
+        y_max(hn::Set(Floats(), box.y_max[lane])),
+        area(hn::Set(Floats(), box.area[lane])),
+        iou_threshold(hn::Set(Floats(), threshold)) {}
+};
+
+// Which boxes from lane `i` of the block overlap `box` by more than its threshold. Intersection and union need no
+// check of their own: areas are positive where sides intersect, an intersection is no greater than either area, also
+// rounded, and what overflows to NaN compares false.
+HWY_INLINE FloatMask overlap(const Spread& box, const BoxBlock& block, std::size_t i) {
+  const Floats floats;
+  const FloatVector x_min = hn::Max(hn::Load(floats, block.x_min.data() + i), box.x_min);
+  const FloatVector y_min = hn::Max(hn::Load(floats, block.y_min.data() + i), box.y_min);
+  const FloatVector x_max = hn::Min(hn::Load(floats, block.x_max.data() + i), box.x_max);
+  const FloatVector y_max = hn::Min(hn::Load(floats, block.y_max.data() + i), box.y_max);
+  const FloatMask meets = hn::And(hn::Gt(x_max, x_min), hn::Gt(y_max, y_min));
+  if (hn::AllFalse(floats, meets)) return meets;
+  const FloatVector intersection = hn::Mul(hn::Sub(x_max, x_min), hn::Sub(y_max, y_min));
+  const FloatVector joined = hn::Sub(hn::Add(hn::Load(floats, block.area.data() + i), box.area), intersection);
+  return hn::And(meets, hn::Gt(hn::Div(intersection, joined), box.iou_threshold));
+}
+
+bool overlaps_any(const BoxBlock& box, std::size_t lane, const BoxBlock* blocks, std::size_t block_count,
+                  float iou_threshold) {
+  const Floats floats;
+  const Spread one(box, lane, iou_threshold);
+  for (std::size_t k = 0; k < block_count; ++k) {
+    for (std::size_t i = 0; i < kBlock; i += hn::Lanes(floats)) {
+      if (!hn::AllFalse(floats, overlap(one, blocks[k], i))) return true;
+    }
+  }
+  return false;
+}
+
+void overlap_bits(const BoxBlock& box, std::size_t lane, const BoxBlock* blocks, std::size_t block_count,
+                  float iou_threshold, std::uint16_t* words) {
+  const Spread one(box, lane, iou_threshold);
+  for (std::size_t k = 0; k < block_count; ++k) {
+    std::uint32_t bits = 0;
+    for (std::size_t i = 0; i < kBlock; i += hn::Lanes(Floats())) bits |= bits_of(overlap(one, blocks[k], i)) << i;
+    words[k] = static_cast<std::uint16_t>(bits);
+  }
+}
+
+const HeadLoops& loops() {
+  static constexpr HeadLoops kLoops{make_blocks, collect_row, collect_columns, overlaps_any, overlap_bits};
+  return kLoops;
+}
+
+}  // namespace lanner::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace lanner::kernels {
+
+HWY_EXPORT(loops);
+
+const HeadLoops& head_loops() {
+  return HWY_DYNAMIC_DISPATCH(loops)();
+}
+
+}  // namespace lanner::kernels
+#endif
