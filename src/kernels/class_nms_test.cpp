@@ -138,7 +138,7 @@ TEST(ClassNonMaxSuppression, IsTheOperatorsItStandsFor) {
   for (int round = 0; round < 3000; ++round) {
     const Problem p = random_problem(random);
     const Result expected = composed(p);
-    ASSERT_EQ(fused(p), expected) << "round " << round;
+    for_each_instruction_set([&] { ASSERT_EQ(fused(p), expected) << "round " << round; });
     ASSERT_EQ(fused(p, 1 + round % 8), expected) << "round " << round;
     kept += expected.rows.size();
   }
@@ -158,7 +158,7 @@ TEST(ClassNonMaxSuppression, IsTheOperatorsItStandsForOnLargeHeads) {
     p.iou = round % 4 == 0 ? 0.95f : 0.6f;
     p.limit = Tensor::scalar<I>(round % 5 == 0 ? 5000 : 100);
     const Result expected = composed(p);
-    ASSERT_EQ(fused(p), expected) << "round " << round;
+    for_each_instruction_set([&] { ASSERT_EQ(fused(p), expected) << "round " << round; });
     ASSERT_EQ(fused(p, 4), expected) << "round " << round;
   }
 }

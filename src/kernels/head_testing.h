@@ -2,8 +2,15 @@
 // to the hostile.
 #pragma once
 
+#include <hwy/targets.h>
+
+#include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstdint>
+#include <numeric>
+#include <optional>
+#include <vector>
 
 #include "lanner/tensor.h"
 
@@ -77,6 +84,67 @@ inline void fill_scores(Random& random, Tensor& scores, bool ties, bool odd) {
     constexpr float kOdd[] = {NAN, -NAN, INFINITY, -INFINITY, -0.0f, 0.0f, -1.0f, 1e-40f};
     score = kOdd[random.below(8)];
   }
+}
+
+// Suppression as it is defined, one pair of boxes after another; for one class. The kernels' arithmetic and order, none
+// of their code.
+inline std::vector<std::int64_t> suppress_by_definition(const float* boxes, std::span<const float> scores,
+                                                        std::int64_t limit, float iou_threshold,
+                                                        std::optional<float> score_threshold, bool centered) {
+  struct Sides {
+    float x_min, y_min, x_max, y_max;
+    float area() const { return (x_max - x_min) * (y_max - y_min); }
+  };
+  const auto sides_of = [&](std::int64_t row) -> Sides {
+    const float* b = boxes + 4 * row;
+    if (centered) return {b[0] - b[2] / 2, b[1] - b[3] / 2, b[0] + b[2] / 2, b[1] + b[3] / 2};
+    return {std::fmin(b[1], b[3]), std::fmin(b[0], b[2]), std::fmax(b[1], b[3]), std::fmax(b[0], b[2])};
+  };
+  const auto has_nan = [&](std::int64_t row) {
+    return std::any_of(boxes + 4 * row, boxes + 4 * row + 4, [](float value) { return std::isnan(value); });
+  };
+  const auto overlap = [&](std::int64_t first, std::int64_t second) {
+    if (has_nan(first) || has_nan(second)) return false;
+    const Sides a = sides_of(first);
+    const Sides b = sides_of(second);
+    if (!(a.area() > 0) || !(b.area() > 0)) return false;
+    const float width = std::min(a.x_max, b.x_max) - std::max(a.x_min, b.x_min);
+    const float height = std::min(a.y_max, b.y_max) - std::max(a.y_min, b.y_min);
+    if (!(width > 0) || !(height > 0)) return false;
+    const float intersection = width * height;
+    const float joined = a.area() + b.area() - intersection;
+    return intersection > 0 && joined > 0 && intersection / joined > iou_threshold;
+  };
+  std::vector<std::int64_t> order(scores.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::erase_if(order, [&](std::int64_t row) {
+    return score_threshold && !(scores[static_cast<std::size_t>(row)] > *score_threshold);
+  });
+  std::stable_sort(order.begin(), order.end(), [&](std::int64_t first, std::int64_t second) {
+    const float a = scores[static_cast<std::size_t>(first)];
+    const float b = scores[static_cast<std::size_t>(second)];
+    return a > b || (!std::isnan(a) && std::isnan(b));
+  });
+  std::vector<std::int64_t> kept;
+  for (const std::int64_t row : order) {
+    if (static_cast<std::int64_t>(kept.size()) >= limit) break;
+    if (std::none_of(kept.begin(), kept.end(), [&](std::int64_t other) { return overlap(other, row); })) {
+      kept.push_back(row);
+    }
+  }
+  return kept;
+}
+
+// Runs `body` with the inner loops of each instruction set that was compiled and that this CPU has.
+template <typename Body>
+void for_each_instruction_set(Body&& body) {
+  for (const std::int64_t target : {HWY_AVX3, HWY_AVX2, HWY_STATIC_TARGET}) {
+    hwy::SetSupportedTargetsForTest(0);
+    if ((hwy::SupportedTargets() & target) == 0) continue;
+    hwy::SetSupportedTargetsForTest(target);
+    body();
+  }
+  hwy::SetSupportedTargetsForTest(0);
 }
 
 }  // namespace lanner::kernels::testing
