@@ -17,6 +17,8 @@ using Kind = Meaning::Kind;
 // No axis is longer, so an end beyond it is no limit.
 constexpr std::int64_t kForever = std::numeric_limits<std::int32_t>::max();
 constexpr std::size_t kMaxNumbers = 16;
+// Whole numbers up to here are exact in float32, and a greater one does not round to less.
+constexpr std::int64_t kMaxExact = 1 << 24;
 
 std::size_t at(int axis) {
   return static_cast<std::size_t>(axis);
@@ -144,6 +146,7 @@ class Reader {
     if (found != s_.meanings_.end() && found->second.kind == Kind::kNumbers) return found->second.numbers;
     value = scalar(value);
     const ValueType& type = type_of(graph_, value);
+    if (type.element == ElementType::kFloat32) return whole_numbers(value);
     if (!is_int(type.element)) return std::nullopt;
     const std::optional<Shape> shape = type.static_shape();
     if (!shape || shape->rank() > 1 || shape->element_count() > static_cast<std::int64_t>(kMaxNumbers)) {
@@ -161,6 +164,15 @@ class Reader {
       result.resize(static_cast<std::size_t>(shape->element_count()));
     }
     return result;
+  }
+
+  // A float32 constant of one element that is a small whole number.
+  std::optional<std::vector<Number>> whole_numbers(ValueId value) {
+    const std::optional<double> constant = constant_scalar(graph_, value);
+    if (!constant || !(*constant >= 0 && *constant <= kMaxExact)) return std::nullopt;
+    const auto whole = static_cast<std::int64_t>(*constant);
+    if (static_cast<double>(whole) != *constant) return std::nullopt;
+    return std::vector<Number>{constant_number(whole)};
   }
 
   // The value of one element that `value` shows under other axes; otherwise `value`.
@@ -222,6 +234,9 @@ class Reader {
       return to == ElementType::kBool || to == ElementType::kFloat32 || is_int(to) ? meaning : std::nullopt;
     }
     if (from == to && from != ElementType::kUndefined) return meaning;
+    if (meaning->kind == Kind::kNumbers && (to == ElementType::kFloat32 || from == ElementType::kFloat32)) {
+      return float_cast(*meaning, to);
+    }
     if (meaning->kind == Kind::kNumbers || (is_int(from) && is_int(to) && meaning->kind == Kind::kData)) {
       const auto elements = numbers(input(node, 0));
       if (!elements || !is_int(to)) return std::nullopt;
@@ -235,6 +250,19 @@ class Reader {
       return of_numbers(*elements, meaning->layout.rank() == 0);
     }
     if (meaning->kind != Kind::kIndex || !is_int(to)) return std::nullopt;
+    return meaning;
+  }
+
+  // Some exporters take the smaller of two integers as float32.
+  static std::optional<Meaning> float_cast(Meaning meaning, ElementType to) {
+    if (to != ElementType::kFloat32 && !is_int(to)) return std::nullopt;
+    for (Number& number : meaning.numbers) {
+      const bool small = (number.kind == Number::Kind::kConstant || number.kind == Number::Kind::kCapped) &&
+                         number.value == kNoValue && number.constant >= 0 && number.constant <= kMaxExact;
+      if (small) continue;
+      if (number.kind != Number::Kind::kLength || to != ElementType::kFloat32) return std::nullopt;
+      number.rounded = true;
+    }
     return meaning;
   }
 
@@ -613,7 +641,8 @@ class Reader {
   // `limit` where the value is min(limit, how many rows `among` has); nothing otherwise.
   std::optional<Number> cap_of(ValueId value, const RowsRef& among) {
     std::optional<Number> number = this->number(value);
-    if (!number || number->rows == nullptr || !same_rows(graph_, number->rows, among)) return std::nullopt;
+    if (!number || number->rows == nullptr || number->rounded || !same_rows(graph_, number->rows, among))
+      return std::nullopt;
     if (number->kind == Number::Kind::kLength) return constant_number(std::numeric_limits<std::int64_t>::max());
     number->kind = number->value == kNoValue ? Number::Kind::kConstant : Number::Kind::kValue;
     number->rows = nullptr;
@@ -732,6 +761,7 @@ class Reader {
     using enum Number::Kind;
     if (a.kind == kLength && (b.kind == kConstant || b.kind == kValue)) return capped(b, a);
     if (b.kind != kLength || (a.kind != kConstant && a.kind != kValue)) return smaller(a, b);
+    if (b.rounded && (a.kind != kConstant || a.constant > kMaxExact)) return std::nullopt;
     Number result = a;
     result.kind = kCapped;
     result.rows = b.rows;

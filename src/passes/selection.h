@@ -32,6 +32,7 @@ struct Number {
   std::int64_t constant = 0;
   ValueId value = kNoValue;
   RowsRef rows;
+  bool rounded = false;  // kLength: to float32
 
   bool is(std::int64_t number) const { return kind == Kind::kConstant && constant == number; }
 };
