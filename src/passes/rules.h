@@ -25,6 +25,7 @@ extern const Rule kScatterRows;
 // Detection heads.
 extern const Rule kBatchClassNms;
 extern const Rule kBatchClassTopK;
+extern const Rule kGroupNms;
 
 // Into convolutions.
 extern const Rule kFoldBatchNorm;
