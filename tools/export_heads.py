@@ -18,9 +18,9 @@ empty boxes, and padding to 100. Inputs: raw_box_encodings [1,N,4], raw_class_lo
     tf_v5_opset*                    the API's later form: no filter, tf.image.non_max_suppression_with_scores and padding to
                                     100 per class (10 classes)
 
-torchvision. The real post-processing methods of its detectors, exported by PyTorch's TorchScript-based exporter. Inputs:
-box_regression [1,N,4] and cls_logits [1,N,91], the background first; RetinaNet and FCOS have no background, one pair of
-inputs a level (FCOS also a centerness). The threshold is the detector's own.
+torchvision. The real post-processing methods of its detectors with their own settings, exported by PyTorch's
+TorchScript-based exporter. Inputs: box_regression [1,N,4] and cls_logits [1,N,91]; class 0 is the background of the SSDs,
+and FCOS has a centerness [1,N,1], too.
 
     tv_ssd_{1917,8732}_opset*       SSD.postprocess_detections: softmax, filter and the best 400 for each class, batched_nms
     tv_retinanet_opset*             RetinaNet.postprocess_detections on a picture of 256×256: filter and the best 1,000 for
@@ -248,7 +248,87 @@ def export_tensorflow(options):
         yield f"tf_ssd_{load}_batched", batched_head(tf, anchors, options.classes, threshold, options.opsets[-1])
 
 
-EXPORTS = {"tensorflow": export_tensorflow}
+COCO_CLASSES = 91  # of torchvision's detectors, the background first
+SSD_SIDE, PYRAMID_SIDE = 300, 256  # of the pictures
+
+
+def export_torchvision(options):
+    """Yields (name, model)."""
+    import torch
+    from torchvision.models import detection
+    from torchvision.models.detection.anchor_utils import DefaultBoxGenerator
+    from torchvision.models.detection.image_list import ImageList
+
+    torch.nn.Identity.out_channels = 1  # the constructors ask a backbone for it
+
+    def bare(detector, *arguments, **keywords):
+        """A detector with nothing before its post-processing."""
+        return detector(torch.nn.Identity(), *arguments, head=torch.nn.Identity(), **keywords)
+
+    def anchors_of(generator, sides, picture_side):
+        picture = ImageList(torch.zeros(1, 3, picture_side, picture_side), [(picture_side, picture_side)])
+        return generator(picture, [torch.zeros(1, 1, side, side) for side in sides])[0]
+
+    class Ssd(torch.nn.Module):
+        inputs = {"box_regression": 4, "cls_logits": COCO_CLASSES}
+
+        def __init__(self, ratios, sides, **settings):
+            super().__init__()
+            self.detector = bare(
+                detection.ssd.SSD, DefaultBoxGenerator(ratios, **settings), (SSD_SIDE, SSD_SIDE), COCO_CLASSES)
+            self.anchors = anchors_of(self.detector.anchor_generator, sides, SSD_SIDE)
+
+        def forward(self, box_regression, cls_logits):
+            outputs = {"bbox_regression": box_regression, "cls_logits": cls_logits}
+            return self.detector.postprocess_detections(outputs, [self.anchors], [(SSD_SIDE, SSD_SIDE)])
+
+    class Pyramid(torch.nn.Module):
+        """RetinaNet or FCOS, from the concatenated outputs of the levels on."""
+
+        def __init__(self, detector, inputs, sides):
+            super().__init__()
+            self.detector, self.inputs = bare(detector, COCO_CLASSES), inputs
+            generator = self.detector.anchor_generator
+            shapes = generator.num_anchors_per_location()
+            self.counts = [side * side * count for side, count in zip(sides, shapes, strict=True)]
+            self.anchors = anchors_of(generator, sides, PYRAMID_SIDE)
+
+        def forward(self, *values):
+            names = ("bbox_regression", "cls_logits", "bbox_ctrness")
+            outputs = {name: list(value.split(self.counts, dim=1)) for name, value in zip(names, values)}
+            anchors = [list(self.anchors.split(self.counts))]
+            return self.detector.postprocess_detections(outputs, anchors, [(PYRAMID_SIDE, PYRAMID_SIDE)])
+
+    def export(module, opset):
+        inputs = tuple(torch.zeros(1, len(module.anchors), size) for size in module.inputs.values())
+        (found,) = module.eval()(*inputs)
+        data = io.BytesIO()
+        torch.onnx.export(module, inputs, data, dynamo=False, opset_version=opset, input_names=list(module.inputs),
+                          output_names=list(found))
+        model = onnx.load_model_from_string(data.getvalue())
+        for node in all_nodes(model.graph):
+            node.ClearField("doc_string")
+        return model
+
+    small = Ssd([[2], *[[2, 3]] * 5], MAPS)
+    first_map = torch.arange(MAPS[0] ** 2 * 4)
+    others = torch.arange(len(first_map), len(small.anchors))
+    small.anchors = small.anchors[torch.cat([first_map[first_map % 4 != 1], others])]  # three shapes on the first map
+    large = Ssd([[2], [2, 3], [2, 3], [2, 3], [2], [2]], (38, 19, 10, 5, 3, 1),
+                scales=[0.07, 0.15, 0.33, 0.51, 0.69, 0.87, 1.05], steps=[8, 16, 32, 64, 100, 300])
+    deltas = {"box_regression": 4, "cls_logits": COCO_CLASSES}
+    heads = {
+        "tv_ssd_1917": small,
+        "tv_ssd_8732": large,
+        "tv_retinanet": Pyramid(detection.retinanet.RetinaNet, deltas, (32, 16, 8, 4, 2)),
+        "tv_fcos": Pyramid(detection.fcos.FCOS, {**deltas, "centerness": 1}, (32, 16, 8, 4, 2)),
+    }
+    for name, module in heads.items():
+        for opset in options.opsets:
+            yield f"{name}_opset{opset}", export(module, opset)
+
+
+EXPORTS = {"tensorflow": export_tensorflow, "torchvision": export_torchvision}
 
 
 def write(folder, name, model):
