@@ -41,39 +41,18 @@ import onnx
 from onnx import helper, numpy_helper
 
 HEADS = Path(__file__).resolve().parents[1] / "tests" / "models" / "heads"
+sys.path.insert(0, str(HEADS))
+
+import anchors  # noqa: E402
+
 BEGIN, END = "<!-- fixtures:begin -->", "<!-- fixtures:end -->"
 OPSETS = "11,18"
 
-# The TensorFlow Object Detection API's SSD for pictures of 300×300: the sides of its feature maps.
-MAPS = (19, 10, 5, 3, 2, 1)
-MIN_SCALE, MAX_SCALE = 0.2, 0.95
 CODER_SCALES = (10.0, 10.0, 5.0, 5.0)
 THRESHOLDS = {"busy": 0.3, "dense": 1e-8}
 IOU_THRESHOLD = 0.6
 MAX_PER_CLASS = MAX_TOTAL = 100
 PADDED_CLASSES = 10
-
-
-def ssd_anchors(count=1917):
-    """`count` anchors as float32 [count, 4] (centre y, centre x, height, width) in 0..1: the grid of the API's SSD
-    anchor generator, three shapes a position on the first map and six on the others; the first `count` of them, and
-    for more than 1,917 grids of twice the resolution."""
-    factor = 1
-    while sum((factor * side) ** 2 * (6 if level else 3) for level, side in enumerate(MAPS)) < count:
-        factor *= 2
-    scales = [MIN_SCALE + (MAX_SCALE - MIN_SCALE) * level / (len(MAPS) - 1) for level in range(len(MAPS))] + [1.0]
-    rows = []
-    for level, side in enumerate(factor * np.array(MAPS)):
-        scale = scales[level]
-        if level == 0:
-            shapes = [(0.1, 1.0), (scale, 2.0), (scale, 0.5)]
-        else:
-            shapes = [(scale, ratio) for ratio in (1.0, 2.0, 0.5, 3.0, 1 / 3)]
-            shapes.append(((scale * scales[level + 1]) ** 0.5, 1.0))
-        centres = (np.arange(side) + 0.5) / side
-        sizes = [(size / ratio**0.5, size * ratio**0.5) for size, ratio in shapes]
-        rows += [(y, x, height, width) for y in centres for x in centres for height, width in sizes]
-    return np.array(rows[:count], np.float32)
 
 
 class ObjectDetectionHead:
@@ -238,18 +217,18 @@ def export_tensorflow(options):
     """Yields (name, model)."""
     import tensorflow as tf
 
-    anchors = ssd_anchors(options.anchors)
+    grid = anchors.object_detection_api(options.anchors)
     for opset in options.opsets:
         for load, threshold in THRESHOLDS.items():
-            yield f"tf_ssd_{load}_opset{opset}", tensorflow_head(tf, anchors, options.classes, threshold, opset)
-        padded = tensorflow_head(tf, anchors, PADDED_CLASSES, THRESHOLDS["busy"], opset, padded=True)
+            yield f"tf_ssd_{load}_opset{opset}", tensorflow_head(tf, grid, options.classes, threshold, opset)
+        padded = tensorflow_head(tf, grid, PADDED_CLASSES, THRESHOLDS["busy"], opset, padded=True)
         yield f"tf_v5_opset{opset}", padded
     for load, threshold in THRESHOLDS.items():
-        yield f"tf_ssd_{load}_batched", batched_head(tf, anchors, options.classes, threshold, options.opsets[-1])
+        yield f"tf_ssd_{load}_batched", batched_head(tf, grid, options.classes, threshold, options.opsets[-1])
 
 
 COCO_CLASSES = 91  # of torchvision's detectors, the background first
-SSD_SIDE, PYRAMID_SIDE = 300, 256  # of the pictures
+SSD_SIDE = 300  # of the picture
 
 
 def export_torchvision(options):
@@ -269,6 +248,12 @@ def export_torchvision(options):
         picture = ImageList(torch.zeros(1, 3, picture_side, picture_side), [(picture_side, picture_side)])
         return generator(picture, [torch.zeros(1, 1, side, side) for side in sides])[0]
 
+    def check(corners, rows, picture_side):
+        """That anchors.py has the same ones."""
+        left, top, right, bottom = corners.T / picture_side
+        ours = np.stack([(top + bottom) / 2, (left + right) / 2, bottom - top, right - left], 1)
+        np.testing.assert_allclose(rows, ours, atol=1e-6)
+
     class Ssd(torch.nn.Module):
         inputs = {"box_regression": 4, "cls_logits": COCO_CLASSES}
 
@@ -285,19 +270,19 @@ def export_torchvision(options):
     class Pyramid(torch.nn.Module):
         """RetinaNet or FCOS, from the concatenated outputs of the levels on."""
 
-        def __init__(self, detector, inputs, sides):
+        def __init__(self, detector, inputs):
             super().__init__()
             self.detector, self.inputs = bare(detector, COCO_CLASSES), inputs
             generator = self.detector.anchor_generator
             shapes = generator.num_anchors_per_location()
-            self.counts = [side * side * count for side, count in zip(sides, shapes, strict=True)]
-            self.anchors = anchors_of(generator, sides, PYRAMID_SIDE)
+            self.counts = [side * side * count for side, count in zip(anchors.PYRAMID_SIDES, shapes)]
+            self.anchors = anchors_of(generator, anchors.PYRAMID_SIDES, anchors.PYRAMID_PICTURE)
 
         def forward(self, *values):
             names = ("bbox_regression", "cls_logits", "bbox_ctrness")
             outputs = {name: list(value.split(self.counts, dim=1)) for name, value in zip(names, values)}
-            anchors = [list(self.anchors.split(self.counts))]
-            return self.detector.postprocess_detections(outputs, anchors, [(PYRAMID_SIDE, PYRAMID_SIDE)])
+            levels = [list(self.anchors.split(self.counts))]
+            return self.detector.postprocess_detections(outputs, levels, [(anchors.PYRAMID_PICTURE, anchors.PYRAMID_PICTURE)])
 
     def export(module, opset):
         inputs = tuple(torch.zeros(1, len(module.anchors), size) for size in module.inputs.values())
@@ -310,19 +295,20 @@ def export_torchvision(options):
             node.ClearField("doc_string")
         return model
 
-    small = Ssd([[2], *[[2, 3]] * 5], MAPS)
-    first_map = torch.arange(MAPS[0] ** 2 * 4)
+    small = Ssd([[2], *[[2, 3]] * 5], anchors.SSD_SIDES)
+    first_map = torch.arange(anchors.SSD_SIDES[0] ** 2 * 4)
     others = torch.arange(len(first_map), len(small.anchors))
-    small.anchors = small.anchors[torch.cat([first_map[first_map % 4 != 1], others])]  # three shapes on the first map
-    large = Ssd([[2], [2, 3], [2, 3], [2, 3], [2], [2]], (38, 19, 10, 5, 3, 1),
-                scales=[0.07, 0.15, 0.33, 0.51, 0.69, 0.87, 1.05], steps=[8, 16, 32, 64, 100, 300])
+    small.anchors = small.anchors[torch.cat([first_map[first_map % 4 != 1], others])]
+    check(small.anchors, anchors.torchvision_ssd(1917), SSD_SIDE)
+    large = Ssd([[2], [2, 3], [2, 3], [2, 3], [2], [2]], anchors.VGG_SIDES,
+                scales=list(anchors.VGG_SCALES), steps=list(anchors.VGG_STEPS))
+    check(large.anchors, anchors.torchvision_ssd(8732), SSD_SIDE)
     deltas = {"box_regression": 4, "cls_logits": COCO_CLASSES}
-    heads = {
-        "tv_ssd_1917": small,
-        "tv_ssd_8732": large,
-        "tv_retinanet": Pyramid(detection.retinanet.RetinaNet, deltas, (32, 16, 8, 4, 2)),
-        "tv_fcos": Pyramid(detection.fcos.FCOS, {**deltas, "centerness": 1}, (32, 16, 8, 4, 2)),
-    }
+    retinanet = Pyramid(detection.retinanet.RetinaNet, deltas)
+    check(retinanet.anchors, anchors.retinanet(), anchors.PYRAMID_PICTURE)
+    fcos = Pyramid(detection.fcos.FCOS, {**deltas, "centerness": 1})
+    check(fcos.anchors, anchors.fcos(), anchors.PYRAMID_PICTURE)
+    heads = {"tv_ssd_1917": small, "tv_ssd_8732": large, "tv_retinanet": retinanet, "tv_fcos": fcos}
     for name, module in heads.items():
         for opset in options.opsets:
             yield f"{name}_opset{opset}", export(module, opset)
