@@ -1,0 +1,136 @@
+"""The head fixtures against ONNX Runtime: the same detections in the same order, from ordinary and from awkward inputs.
+
+Order, classes and counts must be equal. Boxes and scores may differ by what rounding does: exp, sigmoid and softmax are
+other approximations here and there, right to about one unit in the last place. Inputs are seeded, so that no two scores of
+kept boxes and no overlap and threshold are closer than that, unless they are equal on purpose.
+"""
+
+import gzip
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+onnxruntime = pytest.importorskip("onnxruntime")
+
+import lanner  # noqa: E402
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench" / "heads"))
+
+import inputs as head_inputs  # noqa: E402
+
+NAMES = sorted(path.name.removesuffix(".onnx.gz") for path in head_inputs.HEADS.glob("*.onnx.gz"))
+ROUNDING = 2e-6  # of scores, and of boxes relative to the picture
+PICTURE_SIDES = {"tf": 1, "tv_ssd": 300, "tv": 256}
+NOTHING = -30.0  # a logit below every threshold
+STEP = 0.5  # of rounded logits
+
+
+def logits_of(inputs):
+    (name,) = [name for name in inputs if name.endswith("logits")]
+    return name, inputs[name].copy()
+
+
+def has_background(kind):
+    return kind.startswith(("tf", "tv_ssd"))
+
+
+def busy(kind):
+    return head_inputs.busy(kind)
+
+
+def dense(kind):
+    return head_inputs.dense(kind)
+
+
+def some_classes_without_candidates(kind):
+    """Of a dense input: the first class, the last, and two in between."""
+    inputs = head_inputs.dense(kind)
+    name, logits = logits_of(inputs)
+    first = int(has_background(kind))
+    logits[..., [first, first + 3, first + 4, -1]] = NOTHING
+    return inputs | {name: logits}
+
+
+def one_class_with_candidates(kind):
+    inputs = head_inputs.busy(kind)
+    name, logits = logits_of(inputs)
+    others = np.full_like(logits, NOTHING)
+    others[..., 2] = logits[..., 2]
+    if kind.startswith("tv_ssd"):
+        others[..., 0] = logits[..., 0]
+    return inputs | {name: others}
+
+
+def nothing_above_threshold(kind):
+    inputs = head_inputs.busy(kind)
+    name, logits = logits_of(inputs)
+    logits[...] = NOTHING
+    if has_background(kind):
+        logits[..., 0] = -NOTHING
+    return inputs | {name: logits}
+
+
+def one_candidate(kind):
+    inputs = nothing_above_threshold(kind)
+    name, logits = logits_of(inputs)
+    logits[0, 700, 5] = -NOTHING
+    return inputs | {name: logits}
+
+
+def all_scores_equal(kind):
+    inputs = head_inputs.busy(kind)
+    name, logits = logits_of(inputs)
+    logits[...] = 1
+    if kind.startswith("tv_ssd"):
+        logits[..., 0] = -3
+    return inputs | {name: logits}
+
+
+def many_scores_equal(kind):
+    inputs = head_inputs.busy(kind)
+    name, logits = logits_of(inputs)
+    return inputs | {name: np.round(logits / STEP) * np.float32(STEP)}
+
+
+def identical_boxes(kind):
+    """Every anchor with the same deltas as its neighbours, so that boxes of the same size and place coincide."""
+    inputs = head_inputs.busy(kind)
+    (name,) = [name for name in inputs if "box" in name]
+    boxes = np.zeros_like(inputs[name])
+    return inputs | {name: boxes}
+
+
+CASES = [busy, dense, some_classes_without_candidates, one_class_with_candidates, nothing_above_threshold, one_candidate,
+         all_scores_equal, many_scores_equal, identical_boxes]
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def head(request):
+    """The kind of a fixture, the model in Lanner, and in ONNX Runtime as a function."""
+    data = gzip.decompress((head_inputs.HEADS / f"{request.param}.onnx.gz").read_bytes())
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 2
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    kind = head_inputs.kind_of(request.param)
+    return kind, lanner.compile(data, threads=2), lambda inputs: dict(zip(names, session.run(None, inputs), strict=True))
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+def test_the_same_detections_in_the_same_order(head, case):
+    kind, model, reference = head
+    inputs = case(kind)
+    ours, theirs = model.run(inputs), reference(inputs)
+    assert list(ours) == list(theirs)
+    side = next(side for prefix, side in PICTURE_SIDES.items() if kind.startswith(prefix))
+    for name, expected in theirs.items():
+        assert ours[name].dtype == expected.dtype and ours[name].shape == expected.shape, name
+        if name.endswith("boxes"):
+            np.testing.assert_allclose(ours[name], expected, rtol=0, atol=ROUNDING * side, err_msg=name)
+        elif name.endswith("scores"):
+            np.testing.assert_allclose(ours[name], expected, rtol=0, atol=ROUNDING, err_msg=name)
+        else:
+            np.testing.assert_array_equal(ours[name], expected, err_msg=name)
