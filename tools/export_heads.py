@@ -33,7 +33,6 @@ import collections
 import gzip
 import io
 import sys
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +43,7 @@ HEADS = Path(__file__).resolve().parents[1] / "tests" / "models" / "heads"
 sys.path.insert(0, str(HEADS))
 
 import anchors  # noqa: E402
+from compact_model import all_nodes  # noqa: E402
 
 BEGIN, END = "<!-- fixtures:begin -->", "<!-- fixtures:end -->"
 OPSETS = "11,18"
@@ -321,14 +321,6 @@ def write(folder, name, model):
     path = folder / f"{name}.onnx.gz"
     path.write_bytes(gzip.compress(model.SerializeToString(), mtime=0))
     print(f"{path.name}: {path.stat().st_size} bytes, {len(list(all_nodes(model.graph)))} nodes", flush=True)
-
-
-def all_nodes(graph):
-    for node in graph.node:
-        yield node
-        for attribute in node.attribute:
-            for inner in [attribute.g, *attribute.graphs]:
-                yield from all_nodes(inner)
 
 
 def write_table(folder):

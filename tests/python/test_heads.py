@@ -14,6 +14,8 @@ import pytest
 
 onnxruntime = pytest.importorskip("onnxruntime")
 
+onnx = pytest.importorskip("onnx")
+
 import lanner  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench" / "heads"))
@@ -23,6 +25,7 @@ import inputs as head_inputs  # noqa: E402
 NAMES = sorted(path.name.removesuffix(".onnx.gz") for path in head_inputs.HEADS.glob("*.onnx.gz"))
 ROUNDING = 2e-6  # of scores, and of boxes relative to the picture
 PICTURE_SIDES = {"tf": 1, "tv_ssd": 300, "tv": 256}
+MAX_COMMITTED_BYTES = 300_000
 NOTHING = -30.0  # a logit below every threshold
 STEP = 0.5  # of rounded logits
 
@@ -34,14 +37,6 @@ def logits_of(inputs):
 
 def has_background(kind):
     return kind.startswith(("tf", "tv_ssd"))
-
-
-def busy(kind):
-    return head_inputs.busy(kind)
-
-
-def dense(kind):
-    return head_inputs.dense(kind)
 
 
 def some_classes_without_candidates(kind):
@@ -102,28 +97,40 @@ def identical_boxes(kind):
     return inputs | {name: boxes}
 
 
-CASES = [busy, dense, some_classes_without_candidates, one_class_with_candidates, nothing_above_threshold, one_candidate,
+CASES = [head_inputs.busy, head_inputs.dense, some_classes_without_candidates, one_class_with_candidates, nothing_above_threshold, one_candidate,
          all_scores_equal, many_scores_equal, identical_boxes]
 
 
-@pytest.fixture(scope="module", params=NAMES)
-def head(request):
-    """The kind of a fixture, the model in Lanner, and in ONNX Runtime as a function."""
-    data = gzip.decompress((head_inputs.HEADS / f"{request.param}.onnx.gz").read_bytes())
+def model_of(name):
+    return gzip.decompress((head_inputs.HEADS / f"{name}.onnx.gz").read_bytes())
+
+
+def reference(data):
+    """ONNX Runtime's model as a function from inputs to outputs by name."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 2
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
-    kind = head_inputs.kind_of(request.param)
-    return kind, lanner.compile(data, threads=2), lambda inputs: dict(zip(names, session.run(None, inputs), strict=True))
+    return lambda inputs: dict(zip(names, session.run(None, inputs), strict=True))
+
+
+def count_of(outputs):
+    return int(outputs["num_detections"][0]) if "num_detections" in outputs else len(outputs["scores"])
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def head(request):
+    """The kind of a fixture, and the model in Lanner and in ONNX Runtime as functions."""
+    data = model_of(request.param)
+    return head_inputs.kind_of(request.param), lanner.compile(data, threads=2).run, reference(data)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
 def test_the_same_detections_in_the_same_order(head, case):
-    kind, model, reference = head
+    kind, run, reference_run = head
     inputs = case(kind)
-    ours, theirs = model.run(inputs), reference(inputs)
+    ours, theirs = run(inputs), reference_run(inputs)
     assert list(ours) == list(theirs)
     side = next(side for prefix, side in PICTURE_SIDES.items() if kind.startswith(prefix))
     for name, expected in theirs.items():
@@ -134,3 +141,34 @@ def test_the_same_detections_in_the_same_order(head, case):
             np.testing.assert_allclose(ours[name], expected, rtol=0, atol=ROUNDING, err_msg=name)
         else:
             np.testing.assert_array_equal(ours[name], expected, err_msg=name)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name.endswith("opset18")])
+def test_inputs_are_what_they_are_called(name):
+    kind, run = head_inputs.kind_of(name), reference(model_of(name))
+    assert count_of(run(head_inputs.busy(kind))) >= 100
+    assert count_of(run(one_candidate(kind))) == (100 if kind == "tf_v5" else 1)  # tf_v5 pads every class
+    if kind != "tf_v5":
+        assert count_of(run(nothing_above_threshold(kind))) == 0
+    lone = run(one_class_with_candidates(kind))
+    labels, scores = lone.get("labels", lone.get("detection_classes")), lone.get("scores", lone.get("detection_scores"))
+    assert len(np.unique(labels[scores > 0])) == 1
+
+
+@pytest.mark.parametrize("load", ["busy", "dense"])
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+def test_the_head_batched_by_hand_is_the_same_head(load, case):
+    inputs = case("tf_ssd")
+    unrolled, batched = (reference(model_of(f"tf_ssd_{load}_{form}"))(inputs) for form in ("opset18", "batched"))
+    for name in unrolled:
+        np.testing.assert_array_equal(batched[name], unrolled[name], err_msg=name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_fixtures_are_small_and_listed(name):
+    path = head_inputs.HEADS / f"{name}.onnx.gz"
+    assert path.stat().st_size <= MAX_COMMITTED_BYTES
+    model = onnx.load_model_from_string(model_of(name))
+    onnx.checker.check_model(model, full_check=True)
+    (row,) = [line for line in (head_inputs.HEADS / "README.md").read_text().splitlines() if f"`{path.name}`" in line]
+    assert f" {path.stat().st_size} " in row
