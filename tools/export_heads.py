@@ -15,16 +15,18 @@ empty boxes, and padding to 100. Inputs: raw_box_encodings [1,N,4], raw_class_lo
     tf_ssd_{busy,dense}_opset*      unrolled over the classes; score threshold 0.3, or the API's default of 1e-8
     tf_ssd_{busy,dense}_batched     the same head with one NonMaxSuppression over all classes, edited by hand in ONNX, as
                                     TensorFlow has no such operator
-    tf_v5_opset*                    the API's later form: no filter, tf.image.non_max_suppression_with_scores and padding to
-                                    100 per class (10 classes)
+    tf_v5_opset*                    the API's later form: no filter, tf.image.non_max_suppression_with_scores, and padding
+                                    to 100 for each of 10 classes
 
 torchvision. The real post-processing methods of its detectors with their own settings, exported by PyTorch's
 TorchScript-based exporter. Inputs: box_regression [1,N,4] and cls_logits [1,N,91]; class 0 is the background of the SSDs,
 and FCOS has a centerness [1,N,1], too.
 
+A later run of the TensorFlow half gives the same graphs, but other names to some values.
+
     tv_ssd_{1917,8732}_opset*       SSD.postprocess_detections: softmax, filter and the best 400 for each class, batched_nms
-    tv_retinanet_opset*             RetinaNet.postprocess_detections on a picture of 256×256: filter and the best 1,000 for
-                                    each level, batched_nms
+    tv_retinanet_opset*             RetinaNet.postprocess_detections on a picture of 256×256: filter and the best 1,000
+                                    for each level, batched_nms
     tv_fcos_opset*                  FCOS.postprocess_detections, likewise
 """
 
@@ -117,7 +119,8 @@ class ObjectDetectionHead:
         visible = tf.cast(tf.reshape(tf.where(tf.greater(area, 0.0)), [-1]), tf.int32)
         boxes, scores, classes = tf.gather(boxes, visible), tf.gather(scores, visible), tf.gather(classes, visible)
         count = tf.minimum(MAX_TOTAL, tf.shape(scores)[0])
-        return self.pad_or_clip(boxes), self.pad_or_clip(scores), self.pad_or_clip(classes) + 1.0, tf.cast(count, tf.float32)
+        classes = self.pad_or_clip(classes) + 1.0
+        return self.pad_or_clip(boxes), self.pad_or_clip(scores), classes, tf.cast(count, tf.float32)
 
 
 OUTPUTS = ("detection_boxes", "detection_scores", "detection_classes", "num_detections")
@@ -195,19 +198,22 @@ def batched_head(tf, anchors, class_count, threshold, opset):
     sides = add("Sub", corners[::-1], "sides")
     area = add("ReduceProd", [sides, one] if opset >= 18 else [sides], "area", keepdims=0,
                **({} if opset >= 18 else {"axes": [1]}))
-    visible = add("Squeeze", [add("NonZero", [add("Greater", [area, origin], "has_area")], "visible_row"), zero], "visible")
-    columns = []
-    for name, values, shape in (("boxes", boxes, (MAX_TOTAL, 4)), ("scores", scores, MAX_TOTAL), ("classes", classes, MAX_TOTAL)):
-        padding = constant(f"batched/no_{name}", np.zeros(shape, np.float32))
-        columns.append(add("Concat", [add("Gather", [values, visible], f"visible_{name}"), padding], f"padded_{name}", axis=0))
-    boxes, scores, classes = columns
+    visible = add("NonZero", [add("Greater", [area, origin], "has_area")], "visible_row")
+    visible = add("Squeeze", [visible, zero], "visible")
+
+    def padded(name, values, *row):
+        padding = constant(f"batched/no_{name}", np.zeros((MAX_TOTAL, *row), np.float32))
+        return add("Concat", [add("Gather", [values, visible], f"visible_{name}"), padding], f"padded_{name}", axis=0)
+
+    boxes, scores, classes = padded("boxes", boxes, 4), padded("scores", scores), padded("classes", classes)
     graph.node.append(helper.make_node("TopK", [scores, total], ["best_scores", "best"]))
     add("Unsqueeze", ["best_scores", zero], OUTPUTS[1])
     add("Unsqueeze", [add("Gather", [boxes, "best"], "best_boxes"), zero], OUTPUTS[0])
     add("Unsqueeze", [add("Add", [add("Gather", [classes, "best"], "best_classes"), unit], "labels"), zero], OUTPUTS[2])
     count = add("Min", [add("Shape", [visible], "visible_count"), total], "count")
     add("Cast", [count], OUTPUTS[3], to=onnx.TensorProto.FLOAT)
-    for name, shape in zip(OUTPUTS, ([1, MAX_TOTAL, 4], [1, MAX_TOTAL], [1, MAX_TOTAL], [1])):
+    shapes = dict(zip(OUTPUTS, ([1, MAX_TOTAL, 4], [1, MAX_TOTAL], [1, MAX_TOTAL], [1])))
+    for name, shape in sorted(shapes.items()):  # as tf2onnx orders them
         graph.output.append(helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape))
     onnx.checker.check_model(model, full_check=True)
     return model
@@ -282,7 +288,7 @@ def export_torchvision(options):
             names = ("bbox_regression", "cls_logits", "bbox_ctrness")
             outputs = {name: list(value.split(self.counts, dim=1)) for name, value in zip(names, values)}
             levels = [list(self.anchors.split(self.counts))]
-            return self.detector.postprocess_detections(outputs, levels, [(anchors.PYRAMID_PICTURE, anchors.PYRAMID_PICTURE)])
+            return self.detector.postprocess_detections(outputs, levels, [(anchors.PYRAMID_PICTURE,) * 2])
 
     def export(module, opset):
         inputs = tuple(torch.zeros(1, len(module.anchors), size) for size in module.inputs.values())
@@ -345,7 +351,7 @@ def main():
     parser.add_argument("--opsets", default=OPSETS, type=lambda text: [int(opset) for opset in text.split(",")])
     parser.add_argument("--anchors", type=int, default=1917, help="of the TensorFlow heads")
     parser.add_argument("--classes", type=int, default=90, help="of the TensorFlow heads")
-    parser.add_argument("-o", "--output", type=Path, default=HEADS, help="folder; the table is written to the default one only")
+    parser.add_argument("-o", "--output", type=Path, default=HEADS, help="folder; only the default one has a table")
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
     for name, model in EXPORTS[options.framework](options):

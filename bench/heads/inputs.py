@@ -170,6 +170,11 @@ def scene(head, seed):
 
 def busy(kind, seed=0):
     head = HEAD_KINDS[kind]
+    return head.feed(head.anchors.astype(np.float64), *busy_predictions(head, seed))
+
+
+def busy_predictions(head, seed=0):
+    """Boxes and logits."""
     boxes, firing, noise = scene(head, seed)
     mean, spread = QUIET
     low, high = -20.0, 20.0
@@ -177,14 +182,19 @@ def busy(kind, seed=0):
         shift = (low + high) / 2
         logits = np.where(firing > 0, firing + shift + LOGIT_NOISE * noise, mean + spread * noise)
         low, high = (low, shift) if candidate_count(head, logits) > CANDIDATES else (shift, high)
-    return head.feed(head.anchors.astype(np.float64), boxes, logits)
+    return boxes, logits
 
 
 def dense(kind, seed=0):
     head = HEAD_KINDS[kind]
+    return head.feed(head.anchors.astype(np.float64), *dense_predictions(head, seed))
+
+
+def dense_predictions(head, seed=0):
+    """Boxes and logits."""
     boxes, firing, noise = scene(head, seed)
     mean, spread, part = head.dense
-    return head.feed(head.anchors.astype(np.float64), boxes, mean + spread * noise + part * firing)
+    return boxes, mean + spread * noise + part * firing
 
 
 def candidate_count(head, logits):

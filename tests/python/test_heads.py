@@ -25,6 +25,7 @@ import inputs as head_inputs  # noqa: E402
 NAMES = sorted(path.name.removesuffix(".onnx.gz") for path in head_inputs.HEADS.glob("*.onnx.gz"))
 ROUNDING = 2e-6  # of scores, and of boxes relative to the picture
 PICTURE_SIDES = {"tf": 1, "tv_ssd": 300, "tv": 256}
+DENSE_THRESHOLD = 1e-8  # the TensorFlow Object Detection API's default
 MAX_COMMITTED_BYTES = 300_000
 NOTHING = -30.0  # a logit below every threshold
 STEP = 0.5  # of rounded logits
@@ -97,8 +98,8 @@ def identical_boxes(kind):
     return inputs | {name: boxes}
 
 
-CASES = [head_inputs.busy, head_inputs.dense, some_classes_without_candidates, one_class_with_candidates, nothing_above_threshold, one_candidate,
-         all_scores_equal, many_scores_equal, identical_boxes]
+CASES = [head_inputs.busy, head_inputs.dense, some_classes_without_candidates, one_class_with_candidates,
+         nothing_above_threshold, one_candidate, all_scores_equal, many_scores_equal, identical_boxes]
 
 
 def model_of(name):
@@ -153,6 +154,20 @@ def test_inputs_are_what_they_are_called(name):
     lone = run(one_class_with_candidates(kind))
     labels, scores = lone.get("labels", lone.get("detection_classes")), lone.get("scores", lone.get("detection_scores"))
     assert len(np.unique(labels[scores > 0])) == 1
+
+
+@pytest.mark.parametrize("kind", head_inputs.HEAD_KINDS)
+def test_as_many_candidates_as_a_trained_detector_has(kind):
+    head = head_inputs.HEAD_KINDS[kind]
+    _, logits = head_inputs.busy_predictions(head)
+    passing = head.scores(logits) > head.threshold
+    assert abs(passing.sum() - head_inputs.CANDIDATES) < 10
+    assert passing.any(axis=0).mean() > 0.4 and passing.sum(axis=0).max() > 250
+    if head.threshold == head_inputs.TF_BUSY:
+        assert (head.scores(logits) > DENSE_THRESHOLD).all()
+    else:
+        _, logits = head_inputs.dense_predictions(head)
+        assert (head.scores(logits) > head.threshold).mean() > 0.9
 
 
 @pytest.mark.parametrize("load", ["busy", "dense"])
