@@ -95,12 +95,12 @@ TEST(Engine, RefusesToDropWhatOthersNeed) {
   Chain with_output;
   with_output.output(with_output.b);
   with_output.output(with_output.a);
-  expect_declines(with_output.graph, kFuse, "is a graph output");
+  expect_declines(with_output.graph, kFuse, "the result of Abs is a graph output");
 
   Chain with_user;
   with_user.output(with_user.b);
   with_user.output(with_user.node("Exp", {with_user.a}));
-  expect_declines(with_user.graph, kFuse, "has another user, Exp 'Exp_3'");
+  expect_declines(with_user.graph, kFuse, "the result of Abs has another user, Exp");
 }
 
 TEST(Engine, RefusesToChangeAType) {

@@ -38,4 +38,7 @@ struct ReadyBlock {
 ReadyBlock make_ready(const program::Program& program, const program::Block& block,
                       const backends::BuildOptions& options);
 
+// Of the block's arena and those of the blocks inside it: what one session reserves.
+std::size_t arena_bytes(const ReadyBlock& ready);
+
 }  // namespace lanner::vm

@@ -1,5 +1,7 @@
 #include "lanner/session.h"
 
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <condition_variable>
 #include <functional>
@@ -105,7 +107,11 @@ struct Session::State {
     if (threads > 1) master.emplace();
     // Packing weights opens parallel regions too. On the caller's thread they would give libgomp a second set of
     // workers, and with more workers than CPUs it no longer spins: every region would cost a wake-up.
-    on_master([&] { frame.emplace(loaded->ready({.threads = threads}), loaded->program().constants); });
+    on_master([&] {
+      const vm::ReadyBlock& ready = loaded->ready({.threads = threads});
+      arena_bytes = vm::arena_bytes(ready);
+      frame.emplace(ready, loaded->program().constants);
+    });
   }
 
   void on_master(const std::function<void()>& job) {
@@ -127,8 +133,20 @@ struct Session::State {
     return outputs;
   }
 
+  profile::SessionFacts facts() const {
+    rusage usage{};
+    ::getrusage(RUSAGE_SELF, &usage);
+    return {.threads = threads,
+            .lanes = 1,
+            .memory = {.arena_bytes = static_cast<std::int64_t>(arena_bytes),
+                       .pool_bytes = static_cast<std::int64_t>(pool.peak_bytes()),
+                       .process_bytes = std::int64_t{usage.ru_maxrss} * 1024},
+            .report = loaded->report()};
+  }
+
   std::shared_ptr<vm::LoadedProgram> loaded;
   int threads;
+  std::size_t arena_bytes = 0;
   vm::PooledAllocator pool;
   std::optional<vm::Frame> frame;
   std::optional<vm::Master> master;
@@ -152,14 +170,14 @@ Profile Session::profile(const NamedValues& inputs, int runs) {
   if (runs < 1) base::invalid("input.runs", "the number of runs must be at least 1, but is {}", runs);
   state_->run(inputs, nullptr);
   profile::Recorder recorder;
-  std::vector<std::int64_t> start_ns, end_ns;
+  profile::RunTimes times;
   for (int i = 0; i < runs; ++i) {
     recorder.begin_run();
-    start_ns.push_back(base::now_ns());
+    times.start_ns.push_back(base::now_ns());
     state_->run(inputs, &recorder);
-    end_ns.push_back(base::now_ns());
+    times.end_ns.push_back(base::now_ns());
   }
-  return Profile(profile::summarize(recorder, start_ns, end_ns));
+  return Profile(profile::summarize(recorder, times, state_->facts()));
 }
 
 // Free sessions are a stack under a mutex; a caller that finds none waits for the condition variable, which every
