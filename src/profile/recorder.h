@@ -20,7 +20,7 @@ struct Label {
   // The If or Loop in whose block the instruction is; null in the main block. Its events span those of the block.
   const Label* parent = nullptr;
   // The instructions of the same block that must have ended before this one starts.
-  std::vector<const Label*> dependencies;
+  std::vector<const Label*> dependencies{};
 };
 
 struct Event {

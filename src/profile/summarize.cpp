@@ -46,17 +46,17 @@ std::vector<Interval> without(Interval whole, const std::vector<Interval>& disjo
 // Operator, backend and name of the row that an event belongs to; nothing where it belongs to none.
 using RowKey = std::optional<std::tuple<std::string, std::string, std::string>>;
 
-// Rows of the events by what `key` gives for them, largest sum first.
+// Rows of the events by the keys of `key_of`, with the sums of their `time`, largest sum first.
 template <typename KeyOf>
-std::vector<ProfileRow> make_rows(const Data& data, KeyOf key_of) {
+std::vector<ProfileRow> make_rows(const Data& data, double NamedEvent::*time, KeyOf key_of) {
   std::map<RowKey::value_type, ProfileRow> rows;
   for (const NamedEvent& event : data.events) {
     const RowKey key = key_of(event, data.labels[event.label]);
     if (!key) continue;
     ProfileRow& row = rows[*key];
-    row.min_us = row.count == 0 ? event.own_us : std::min(row.min_us, event.own_us);
-    row.max_us = std::max(row.max_us, event.own_us);
-    row.sum_us += event.own_us;
+    row.min_us = row.count == 0 ? event.*time : std::min(row.min_us, event.*time);
+    row.max_us = std::max(row.max_us, event.*time);
+    row.sum_us += event.*time;
     ++row.count;
   }
   std::vector<ProfileRow> result;
@@ -70,16 +70,16 @@ std::vector<ProfileRow> make_rows(const Data& data, KeyOf key_of) {
 }
 
 void add_tables(Data& data) {
-  data.rows = make_rows(data, [](const NamedEvent&, const Label& label) {
+  data.rows = make_rows(data, &NamedEvent::own_us, [](const NamedEvent&, const Label& label) {
     return label.child ? RowKey() : RowKey({label.op, label.backend, ""});
   });
-  data.child_rows = make_rows(data, [](const NamedEvent&, const Label& label) {
+  data.child_rows = make_rows(data, &NamedEvent::own_us, [](const NamedEvent&, const Label& label) {
     return label.child ? RowKey({label.op, label.backend, ""}) : RowKey();
   });
-  data.backend_rows = make_rows(data, [](const NamedEvent&, const Label& label) {
+  data.backend_rows = make_rows(data, &NamedEvent::own_us, [](const NamedEvent&, const Label& label) {
     return label.child ? RowKey() : RowKey({"", label.backend, ""});
   });
-  data.subgraph_rows = make_rows(data, [](const NamedEvent&, const Label& label) {
+  data.subgraph_rows = make_rows(data, &NamedEvent::own_us, [](const NamedEvent&, const Label& label) {
     return label.subgraph ? RowKey({label.op, label.backend, label.name}) : RowKey();
   });
 }
@@ -131,7 +131,7 @@ void add_critical_path(Data& data) {
     if (!data.labels[data.events[i].label].child) path.serial_us += data.events[i].own_us;
     path.instruction_count += data.events[i].critical ? 1 : 0;
   }
-  path.rows = make_rows(data, [&](const NamedEvent& event, const Label& label) {
+  path.rows = make_rows(data, &NamedEvent::duration_us, [&](const NamedEvent& event, const Label& label) {
     return event.critical && event.run == path.run ? RowKey({label.op, label.backend, ""}) : RowKey();
   });
 }
