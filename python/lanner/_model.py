@@ -49,8 +49,8 @@ class CriticalPath(typing.NamedTuple):
 
 
 class ProfileMemory(typing.NamedTuple):
-    """Highest numbers of bytes: of the session, planned (`arena_bytes`) and of values of unknown size, outputs and
-    subgraphs' own memory (`pool_bytes`); resident in the process, weights and compiling included."""
+    """Highest numbers of bytes: of the session, planned (`arena_bytes`) and reserved for values of unknown size, outputs
+    and what subgraphs work on (`pool_bytes`); resident in the process, weights and compiling included."""
 
     arena_bytes: int
     pool_bytes: int
