@@ -72,8 +72,8 @@ void profile(const ProfileOptions& options) {
   const auto [profile, instruction_count, threads] = measure(options);
   if (!options.trace.empty()) profile.write_trace(options.trace);
   if (!options.html.empty()) {
-    const profile::TitledProfile titled{options.model, profile};
-    base::write_file_atomically(options.html, profile::html_page({&titled, 1}));
+    const profile::TitledProfile titled{"", profile};
+    base::write_file_atomically(options.html, profile::html_page(options.model, {&titled, 1}));
   }
   if (options.json == "-") {
     print("{}\n", profile.json());
@@ -104,7 +104,7 @@ void compare(const ProfileOptions& options) {
   if (!options.trace.empty()) with.profile.write_trace(options.trace);
   if (!options.html.empty()) {
     const profile::TitledProfile titled[] = {{with_title, with.profile}, {without_title, without.profile}};
-    base::write_file_atomically(options.html, profile::html_page(titled));
+    base::write_file_atomically(options.html, profile::html_page(options.model, titled));
   }
   const auto json = [&] {
     return fmt::format("{{\"without\":{},\"with\":{}}}", without.profile.json(), with.profile.json());

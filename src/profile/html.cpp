@@ -1,6 +1,7 @@
 // The page: report.html, which the build puts into report_html.inc, with the profiles as JSON in place of its marker:
 //
-//   {"profiles": [{"title", summary_json()..., "report": the compiler's or {},
+//   {"model",
+//    "profiles": [{"title", summary_json()..., "report": the compiler's or {},
 //                  "labels": [{"op", "name", "backend", "child"}],
 //                  "events": [{"run", "events": [[label, start, duration, lane, flags, parent, dependencies]]}]}]}
 //
@@ -86,10 +87,10 @@ json profile_json(const TitledProfile& titled) {
 
 }  // namespace
 
-std::string html_page(std::span<const TitledProfile> profiles) {
+std::string html_page(const std::string& model, std::span<const TitledProfile> profiles) {
   json all = json::array();
   for (const TitledProfile& profile : profiles) all.push_back(profile_json(profile));
-  const std::string text = dump({{"profiles", std::move(all)}});
+  const std::string text = dump({{"model", model}, {"profiles", std::move(all)}});
   const std::string_view page(kTemplate, sizeof(kTemplate));
   const std::size_t marker = page.find(kMarker);
   std::string result(page.substr(0, marker));
@@ -108,7 +109,7 @@ std::string html_page(std::span<const TitledProfile> profiles) {
 
 std::string Profile::html() const {
   const profile::TitledProfile titled{"", *this};
-  return profile::html_page({&titled, 1});
+  return profile::html_page("", {&titled, 1});
 }
 
 }  // namespace lanner

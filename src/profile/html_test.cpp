@@ -57,7 +57,7 @@ TEST(Html, NoNameEndsTheScript) {
   SessionFacts facts;
   facts.report = R"({"nodes": [{"node": "</script>"}]})";
   const TitledProfile titled{"</script>", Profile(summarize(recorder, {{0}, {1000}}, facts))};
-  const std::string data = data_of(html_page({&titled, 1}));
+  const std::string data = data_of(html_page("</script>", {&titled, 1}));
   EXPECT_THAT(data, Not(HasSubstr("<")));
   const json page = json::parse(data)["profiles"][0];
   EXPECT_EQ(page["title"], "</script>");

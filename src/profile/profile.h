@@ -64,11 +64,11 @@ std::vector<double> mark_critical_paths(Data& data);
 // The events of a run: [first, last).
 std::pair<EventIndex, EventIndex> events_of(const Data& data, int run);
 
-// A page with several profiles of one model to choose from, each with its title.
+// A page with one or several profiles of `model` to choose from, each with its title.
 struct TitledProfile {
   std::string title;
   Profile profile;
 };
-std::string html_page(std::span<const TitledProfile> profiles);
+std::string html_page(const std::string& model, std::span<const TitledProfile> profiles);
 
 }  // namespace lanner::profile

@@ -62,7 +62,7 @@ def test_the_page_draws_a_run_and_its_tables(folder):
     assert int(re.search(r'data-rows="(\d+)"', canvas)[1]) >= 3  # critical path, a lane, inside subgraphs
     assert len(re.findall(r'aria-label="run \d+, ', dom)) == RUNS
     assert f" of {RUNS}: " in dom and "the median" in dom
-    assert "Critical path" in dom and "Peak memory" in dom
+    assert "shapes.onnx – Lanner profile</title>" in dom and "Critical path" in dom and "Peak memory" in dom
     table = re.search(r'<div class="scroll" id="table">.*?</table>', dom, re.DOTALL)[0]
     assert table.count("<tr>") > 15 and "NonMaxSuppression" in table
     for tab, words in (("placement", ["/network/Add", "fuse-conv-activation", "oneDNN does not take"]),
@@ -163,9 +163,10 @@ def test_a_comparison_shows_either_profile(folder):
       for (const button of buttons) {
         button.click();
         await sleep(60);
-        shown.push([button.innerText, document.getElementById("about").innerText, Number(canvas.dataset.rectangles)]);
+        shown.push([button.innerText, document.querySelector("#profiles [aria-pressed=true]").innerText, profile.title,
+          Number(canvas.dataset.rectangles)]);
       }
       return shown;""")
     assert len(result) == 2 and result[0][0].startswith("With head rules") and result[1][0].startswith("Without head rules")
-    for button, about, rectangles in result:
-        assert about == button and rectangles > 100
+    for button, pressed, title, rectangles in result:
+        assert button == pressed == title and rectangles > 100
