@@ -50,8 +50,12 @@ std::span<const Rule* const> rules() {
   return all;
 }
 
+std::span<const Pass> passes() {
+  return kPasses;
+}
+
 Report run_pipeline(Graph& graph, const PipelineOptions& options) {
-  Engine engine(graph, rules(), options);
+  Engine engine(graph, kPasses, options);
   const auto simplify = [&] {
     for (int round = 0; round < kMaxRounds && engine.run(kPasses[0]); ++round) {
       if (options.infer_shapes && !engine.report().stopped) options.infer_shapes(graph);

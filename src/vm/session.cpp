@@ -1,5 +1,7 @@
 #include "lanner/session.h"
 
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <condition_variable>
 #include <functional>
@@ -170,6 +172,17 @@ struct Session::State {
     settled = true;
   }
 
+  profile::SessionFacts facts() const {
+    rusage usage{};
+    ::getrusage(RUSAGE_SELF, &usage);
+    return {.threads = threads,
+            .lanes = lanes,
+            .memory = {.arena_bytes = static_cast<std::int64_t>(frame->arena_bytes()),
+                       .pool_bytes = static_cast<std::int64_t>(pool.peak_bytes() + scratch.peak_bytes()),
+                       .process_bytes = std::int64_t{usage.ru_maxrss} * 1024},
+            .report = loaded->report()};
+  }
+
   std::shared_ptr<vm::LoadedProgram> loaded;
   int threads;
   int lanes;
@@ -208,14 +221,14 @@ Profile Session::profile(const NamedValues& inputs, int runs) {
     state_->run(inputs, nullptr);
   } while (!state_->settled);
   profile::Recorder recorder;
-  std::vector<std::int64_t> start_ns, end_ns;
+  profile::RunTimes times;
   for (int i = 0; i < runs; ++i) {
     recorder.begin_run();
-    start_ns.push_back(base::now_ns());
+    times.start_ns.push_back(base::now_ns());
     state_->run(inputs, &recorder);
-    end_ns.push_back(base::now_ns());
+    times.end_ns.push_back(base::now_ns());
   }
-  return Profile(profile::summarize(recorder, start_ns, end_ns));
+  return Profile(profile::summarize(recorder, times, state_->facts()));
 }
 
 // Free sessions are a stack under a mutex; a caller that finds none waits for the condition variable, which every
