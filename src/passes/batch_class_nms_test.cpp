@@ -77,6 +77,36 @@ TEST(BatchClassNms, TheFirstOfWhatWasKept) {
   expect_batches(head, kBatchClassNms);
 }
 
+// As TensorFlow's NonMaxSuppressionV5 is exported.
+TEST(BatchClassNms, ResultsPaddedToOneLength) {
+  for (unsigned seed = 0; seed <= 100; ++seed) {
+    SCOPED_TRACE(seed);
+    Draw draw(seed * 331);
+    HeadOptions options;
+    options.anchors = 4 + draw.of(20);
+    options.classes = 2 + draw.of(4);
+    options.filter = draw.coin();
+    options.limit = draw.of(6);
+    options.padded = 2 + options.limit + draw.of(2);
+    Head head(options, seed);
+    head.meet();
+    head.infer();
+    apply(head.graph, kEliminateDeadCode);
+    EXPECT_GE(apply(head.graph, kFoldPickedShapes).firings.size(), 1u);
+    expect_batches(head, kBatchClassNms);
+    EXPECT_EQ(count_ops(head.graph, "NonMaxSuppression"), 0);
+    ASSERT_FALSE(HasFailure());
+  }
+}
+
+// Where more may be kept than there is room for, the padding fails; so it must.
+TEST(BatchClassNms, DeclinesTooLittleRoom) {
+  Head head({.limit = 5, .padded = 4}, 0);
+  head.meet();
+  EXPECT_TRUE(apply(head.graph, kFoldPickedShapes).firings.empty());
+  EXPECT_TRUE(apply(head.graph, kBatchClassNms).firings.empty());
+}
+
 TEST(BatchClassNms, OneThatDiffersStays) {
   for (const int odd : {0, 2, 4}) {
     HeadOptions options;

@@ -34,6 +34,7 @@ struct HeadOptions {
   I limit = 3;
   bool capped = true;  // the limit is written as min(limit, how many are left)
   float iou = 0.5f;
+  I padded = 0;  // brings the results of each class up to so many rows
   std::string filter_op = "Greater";
   // Of class k; to make siblings differ.
   std::vector<float> thresholds = {};
@@ -280,6 +281,15 @@ class Head : public Builder {
     result.boxes = any(node("Gather", {some_boxes, keep}));
     result.scores = any(node("Gather", {some_scores, keep}));
     result.rows = cast(rows == kNoValue ? keep : node("Gather", {rows, keep}), ElementType::kInt64);
+    if (o.padded > 0) {
+      const ValueId rest = node("Sub", {constant(ints({o.padded})), node("Shape", {result.scores})});
+      const auto padded = [&](ValueId list, ValueId with) {
+        return node("Concat", {list, node("Expand", {with, rest})}, attributes({{"axis", I{0}}}));
+      };
+      result.scores = padded(result.scores, constant(Tensor::scalar<float>(0)));
+      result.rows = padded(result.rows, constant(Tensor::scalar<I>(o.limit % 2)));
+      result.boxes = node("Gather", {own, result.rows});
+    }
     result.labels = labels(k, plain || draw.coin() ? result.scores : result.boxes);
     return result;
   }

@@ -23,6 +23,7 @@ extern const Rule kEliminateDeadCode;
 extern const Rule kScatterRows;
 
 // Detection heads.
+extern const Rule kFoldPickedShapes;
 extern const Rule kBatchClassNms;
 extern const Rule kBatchClassTopK;
 extern const Rule kGroupNms;

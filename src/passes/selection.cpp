@@ -122,8 +122,8 @@ class Reader {
     if (op == "ConstantOfShape") return fill_shape(node);
     if (op == "Expand") return expand(node);
     if (op == "ReduceMin") return reduce_min(node);
-    if (op == "Min") {
-      if (std::optional<Meaning> number = min(node)) return number;
+    if (op == "Min" || op == "Sub") {
+      if (std::optional<Meaning> number = op == "Min" ? min(node) : rest(node)) return number;
     }
     return fill_arithmetic(node);
   }
@@ -200,7 +200,7 @@ class Reader {
 
   // The elements stay, under other axes.
   static std::optional<Meaning> with_layout(Meaning meaning, std::optional<View> layout) {
-    if (!layout) return std::nullopt;
+    if (!layout || meaning.kind == Kind::kRest || meaning.kind == Kind::kPadded) return std::nullopt;
     if (meaning.kind == Kind::kNumbers && layout->rank() > 1) return std::nullopt;
     meaning.layout = std::move(*layout);
     return normal(std::move(meaning));
@@ -249,7 +249,9 @@ class Reader {
       }
       return of_numbers(*elements, meaning->layout.rank() == 0);
     }
-    if (meaning->kind != Kind::kIndex || !is_int(to)) return std::nullopt;
+    const bool index =
+        meaning->kind == Kind::kIndex || (meaning->kind == Kind::kPadded && meaning->inner == Kind::kIndex);
+    if (!index || !is_int(to)) return std::nullopt;
     return meaning;
   }
 
@@ -503,11 +505,35 @@ class Reader {
     return index;
   }
 
-  std::optional<Meaning> gather_rows(const Meaning& data, int axis, ValueId indices) {
-    const std::optional<Meaning> index = index_list(indices);
-    if (!index || data.kind == Kind::kNumbers || data.kind == Kind::kTriples || data.kind == Kind::kMask) {
+  // Rows at padded numbers.
+  std::optional<Meaning> gather_padded(const Meaning& data, int axis, const Meaning& index) {
+    const std::int64_t number = index.fill.element_type() == ElementType::kInt64 ? *index.fill.data<std::int64_t>()
+                                                                                 : *index.fill.data<std::int32_t>();
+    if (data.kind != Kind::kData || data.rows != nullptr || axis != 0 || index.among != nullptr || number < 0 ||
+        number >= index.rows->all_count) {
       return std::nullopt;
     }
+    Meaning list = index;
+    list.kind = Kind::kIndex;
+    list.layout = *layout_of({View::kOpen});
+    std::optional<Meaning> result = picked(data, 0, list);
+    if (!result) return std::nullopt;
+    result->layout.dims[0] = index.padded_count;
+    result->kind = Kind::kPadded;
+    result->inner = Kind::kData;
+    result->fill = Tensor::scalar<std::int64_t>(number);
+    result->filled_by_number = true;
+    result->padded_count = index.padded_count;
+    return result;
+  }
+
+  std::optional<Meaning> gather_rows(const Meaning& data, int axis, ValueId indices) {
+    if (const Meaning* padded = s_.of(indices); padded != nullptr && padded->kind == Kind::kPadded) {
+      return padded->inner == Kind::kIndex ? gather_padded(data, axis, *padded) : std::nullopt;
+    }
+    const std::optional<Meaning> index = index_list(indices);
+    const bool listed = data.kind == Kind::kData || data.kind == Kind::kIndex || data.kind == Kind::kFill;
+    if (!index || !listed) return std::nullopt;
     return picked(data, axis, *index);
   }
 
@@ -724,7 +750,7 @@ class Reader {
 
   std::optional<Meaning> shape(const Node& node) {
     const std::optional<Meaning> meaning = known(input(node, 0));
-    if (!meaning || meaning->kind == Kind::kNumbers) return std::nullopt;
+    if (!meaning || meaning->kind == Kind::kNumbers || meaning->kind == Kind::kRest) return std::nullopt;
     const View& layout = meaning->layout;
     const auto bound = [&](std::int64_t axis) {
       return static_cast<int>(std::clamp<std::int64_t>(axis < 0 ? axis + layout.rank() : axis, 0, layout.rank()));
@@ -744,7 +770,26 @@ class Reader {
     return of_numbers(std::move(result));
   }
 
+  // A list, brought up to a known length.
+  std::optional<Meaning> padded(const Node& node) {
+    if (node.inputs.size() != 2 || node.attributes.get_int("axis", 0) != 0) return std::nullopt;
+    const Meaning* list = s_.of(node.inputs[0]);
+    const Meaning* rest = s_.of(node.inputs[1]);
+    if (list == nullptr || rest == nullptr || rest->kind != Kind::kRest || list->layout.rank() != 1 ||
+        (list->kind != Kind::kData && list->kind != Kind::kIndex) || !same_rows(graph_, list->rows, rest->rows)) {
+      return std::nullopt;
+    }
+    Meaning meaning = *list;
+    meaning.kind = Kind::kPadded;
+    meaning.inner = list->kind;
+    meaning.fill = rest->fill;
+    meaning.padded_count = rest->padded_count;
+    meaning.layout.dims[0] = rest->padded_count;
+    return meaning;
+  }
+
   std::optional<Meaning> concat(const Node& node) {
+    if (std::optional<Meaning> list = padded(node)) return list;
     std::vector<Number> result;
     for (const ValueId part : node.inputs) {
       if (type_of(graph_, part).is_tensor() && !is_int(type_of(graph_, part).element)) return std::nullopt;
@@ -779,6 +824,23 @@ class Reader {
     return of_numbers({*result}, rank == 0);
   }
 
+  // How many rows are missing up to a number that they never exceed.
+  std::optional<Meaning> rest(const Node& node) {
+    const std::optional<Number> all = number(node.inputs[0]);
+    const std::optional<Number> length = number(node.inputs[1]);
+    if (!all || !length || all->kind != Number::Kind::kConstant || length->kind != Number::Kind::kLength) {
+      return std::nullopt;
+    }
+    const Rows& rows = *length->rows;
+    const bool fits = rows.kind != Rows::Kind::kAbove && rows.limit.kind == Number::Kind::kConstant &&
+                      rows.limit.constant <= all->constant;
+    if (!fits || length->rounded || all->constant < 0) return std::nullopt;
+    Number result = *length;
+    result.kind = Number::Kind::kRest;
+    result.constant = all->constant;
+    return of_numbers({result}, rank_of(graph_, node.inputs[0]) == 0 && rank_of(graph_, node.inputs[1]) == 0);
+  }
+
   std::optional<Meaning> reduce_min(const Node& node) {
     const auto all = numbers(input(node, 0));
     if (!all || all->size() != 2) return std::nullopt;
@@ -795,6 +857,14 @@ class Reader {
   std::optional<Meaning> fill_over(const std::vector<Number>& dims, Tensor element) {
     Meaning meaning;
     meaning.kind = Kind::kFill;
+    if (dims.size() == 1 && dims[0].kind == Number::Kind::kRest) {
+      meaning.kind = Kind::kRest;
+      meaning.rows = dims[0].rows;
+      meaning.padded_count = dims[0].constant;
+      meaning.layout = *layout_of({View::kOpen});
+      meaning.fill = std::move(element);
+      return meaning;
+    }
     std::vector<std::int64_t> layout;
     for (const Number& dim : dims) {
       if (dim.kind == Number::Kind::kLength && meaning.rows == nullptr) {

@@ -27,6 +27,7 @@ struct Number {
     kValue,     // the one element of `value`
     kLength,    // how many rows there are
     kCapped,    // that, but at most `constant` or, where that is set, the one element of `value`
+    kRest,      // `constant` minus how many rows there are, which are never more
   };
   Kind kind = Kind::kUnknown;
   std::int64_t constant = 0;
@@ -71,6 +72,8 @@ struct Meaning {
     kIndex,    // the numbers of `rows` among the rows of `among` (null: among all)
     kTriples,  // what NonMaxSuppression makes for `rows`, one batch and one class, and columns of it
     kFill,     // `fill`, once for each of `rows`
+    kRest,     // `fill`, as often as brings `rows` up to `padded_count`
+    kPadded,   // data or numbers as of `inner`, at `rows`, then `fill` up to `padded_count` along axis 0
     kNumbers,  // `numbers`, of rank 0 or 1
   };
   Kind kind = Kind::kData;
@@ -78,7 +81,10 @@ struct Meaning {
   RowsRef rows;
   RowsRef among;
   ValueId threshold = kNoValue;
-  Tensor fill;  // of one element
+  Tensor fill;  // of one element; of padded data that was read at padded numbers, the number
+  Kind inner = Kind::kData;
+  bool filled_by_number = false;
+  std::int64_t padded_count = 0;
   std::vector<Number> numbers;
 };
 

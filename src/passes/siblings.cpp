@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
+#include <limits>
 #include <unordered_set>
 
 #include "passes/match.h"
@@ -12,6 +13,9 @@ namespace lanner::passes {
 namespace {
 
 using Kind = Meaning::Kind;
+
+// Rows of all siblings together, padded ones included, that a constant may be made for.
+constexpr std::int64_t kMaxPadding = 1 << 22;
 
 // A Concat, those that only feed it included.
 struct Meeting {
@@ -60,8 +64,10 @@ class Batcher {
   void flatten(const Node& node, int axis, std::vector<ValueId>& parts, std::unordered_set<NodeId>& inner) const {
     for (const ValueId part : node.inputs) {
       const Node* producer = graph_.producer(part);
+      const Meaning* meaning = selections_.of(part);
       if (producer != nullptr && is_op(*producer, "Concat") && concat_axis(*producer) == axis &&
-          graph_.value(part).users.size() == 1 && !graph_.is_output(part)) {
+          (meaning == nullptr || meaning->kind != Kind::kPadded) && graph_.value(part).users.size() == 1 &&
+          !graph_.is_output(part)) {
         inner.insert(graph_.value(part).producer);
         flatten(*producer, axis, parts, inner);
       } else {
@@ -89,8 +95,8 @@ class Batcher {
       flatten(node, meeting.axis, meeting.parts, inner);
       for (const ValueId part : meeting.parts) {
         const Meaning* meaning = selections_.of(part);
-        const bool fits = meaning != nullptr && meaning->rows != nullptr && meaning->kind != Kind::kNumbers &&
-                          meaning->layout.open_axis() == meeting.axis && family_.accepts(graph_, *meaning->rows);
+        const bool fits = meaning != nullptr && meaning->rows != nullptr && is_result(*meaning, meeting.axis) &&
+                          family_.accepts(graph_, *meaning->rows);
         meeting.rows.push_back(fits ? meaning->rows : nullptr);
         meeting.sibling_count += fits ? 1 : 0;
       }
@@ -98,6 +104,13 @@ class Batcher {
     }
     std::ranges::reverse(meetings);
     return meetings;
+  }
+
+  // What Concats join along `axis`.
+  static bool is_result(const Meaning& meaning, int axis) {
+    if (meaning.kind == Kind::kPadded) return axis == 0;
+    return (meaning.kind == Kind::kData || meaning.kind == Kind::kIndex || meaning.kind == Kind::kFill) &&
+           meaning.layout.open_axis() == axis;
   }
 
   bool same_siblings(const Meeting& a, const Meeting& b) const {
@@ -223,7 +236,8 @@ class Batcher {
     };
     const ElementType element = type_of(graph_, meeting.parts[run.first]).element;
     if (!all([&](const Meaning& part, const Rows&) {
-          return part.kind == first.kind && part.layout.dims == first.layout.dims;
+          return part.kind == first.kind && part.inner == first.inner && part.layout.dims == first.layout.dims &&
+                 part.filled_by_number == first.filled_by_number && part.padded_count == first.padded_count;
         })) {
       failed = "the results that meet in a Concat are of different kinds";
       return kNoValue;
@@ -231,32 +245,35 @@ class Batcher {
     std::vector<std::int64_t> item = first.layout.dims;
     item.erase(item.begin() + meeting.axis);
 
+    const bool padded = first.kind == Kind::kPadded;
+    const Kind kind = padded ? first.inner : first.kind;
+    const Rows& rows = *meeting.rows[run.first];
     ValueId list = kNoValue;
     std::vector<std::int64_t> list_dims{View::kOpen};
-    if (first.kind == Kind::kIndex) {
+    if (padded && (first.padded_count > kMaxPadding / static_cast<std::int64_t>(parts.size()) ||
+                   !all([&](const Meaning& part, const Rows&) { return same_element(part.fill, first.fill); }))) {
+      // Nothing stands for them.
+    } else if (kind == Kind::kIndex) {
       if (all([](const Meaning& part, const Rows&) { return part.among == nullptr; })) {
-        list = made.rows;
-        if (element == ElementType::kInt32) {
-          tensor::Attributes to;
-          to.set("to", static_cast<std::int64_t>(element));
-          list =
-              edit.node(stand_in(make_node("Cast", {list}, std::move(to)), "Cast", 1), list_type(element, list_dims));
-        }
+        list = padded ? pad(edit, made, made.rows, first.fill, parts) : made.rows;
+        if (element == ElementType::kInt32) list = cast(edit, list, element);
       }
-    } else if (first.kind == Kind::kFill) {
+    } else if (kind == Kind::kFill) {
       list = fills(edit, parts, made.siblings);
-    } else if (first.kind == Kind::kData) {
-      const Rows& rows = *meeting.rows[run.first];
-      if (all([](const Meaning& part, const Rows& of) { return same_view(part.layout, of.scores); })) {
-        list = made.scores;
-      } else if (all([&](const Meaning& part, const Rows&) { return same_view(part.layout, first.layout); })) {
-        list_dims.insert(list_dims.end(), item.begin(), item.end());
-        if (made.boxes != kNoValue && same_view(first.layout, rows.boxes)) {
-          list = made.boxes;
-          list_dims = {View::kOpen, 4};
-        } else if (first.layout.whole != kNoValue) {
-          list = gather(edit, first.layout.whole, item, made.rows, element);
-        }
+    } else if (!first.filled_by_number &&
+               all([](const Meaning& part, const Rows& of) { return shows_column(part, of.scores); })) {
+      list = padded ? pad(edit, made, made.scores, first.fill, parts) : made.scores;
+    } else if (all([&](const Meaning& part, const Rows&) { return same_view(part.layout, first.layout); })) {
+      list_dims.insert(list_dims.end(), item.begin(), item.end());
+      if (padded && first.filled_by_number && first.layout.whole != kNoValue) {
+        list = gather(edit, first.layout.whole, item, pad(edit, made, made.rows, first.fill, parts), element);
+      } else if (padded) {
+        // The padding is no row of the shared value.
+      } else if (made.boxes != kNoValue && same_view(first.layout, rows.boxes)) {
+        list = made.boxes;
+        list_dims = {View::kOpen, 4};
+      } else if (first.layout.whole != kNoValue) {
+        list = gather(edit, first.layout.whole, item, made.rows, element);
       }
     }
     if (list == kNoValue) {
@@ -264,12 +281,70 @@ class Batcher {
                            graph_.value(meeting.parts[run.first]).name);
       return kNoValue;
     }
-    if (list_dims == first.layout.dims) return list;
+    if (padded || list_dims == first.layout.dims) return list;
     std::vector<std::int64_t> dims = first.layout.dims;
     dims[static_cast<std::size_t>(meeting.axis)] = -1;
     const ValueId shape = edit.constant(int_tensor(dims));
     dims[static_cast<std::size_t>(meeting.axis)] = View::kOpen;
     return edit.node(stand_in(make_node("Reshape", {list, shape}), "Reshape", 1), list_type(element, dims));
+  }
+
+  static bool same_element(const Tensor& a, const Tensor& b) {
+    return a.element_type() == b.element_type() && std::memcmp(a.raw_data(), b.raw_data(), a.byte_count()) == 0;
+  }
+
+  // Whether data are a sibling's own scores, padded or not.
+  static bool shows_column(const Meaning& part, const View& column) {
+    return part.layout.rank() > 0 && part.layout.base == column.base && part.layout.offset == column.offset &&
+           squeezed(part.layout).rank() == 1 && squeezed(part.layout).strides == column.strides;
+  }
+
+  static ValueId cast(Edit& edit, ValueId value, ElementType to) {
+    tensor::Attributes attributes;
+    attributes.set("to", static_cast<std::int64_t>(to));
+    return edit.node(stand_in(make_node("Cast", {value}, std::move(attributes)), "Cast", 1),
+                     list_type(to, {View::kOpen}));
+  }
+
+  // The rows' elements of `list`, brought up to the same number for each sibling with `fill`.
+  static ValueId pad(Edit& edit, const SiblingOutputs& made, ValueId list, const Tensor& fill,
+                     const std::vector<const Meaning*>& parts) {
+    const auto sibling_count = static_cast<std::int64_t>(parts.size());
+    const std::int64_t room = parts[0]->padded_count;
+    const auto add = [&](std::string_view op, std::vector<ValueId> inputs, tensor::Attributes attributes = {},
+                         ElementType element = ElementType::kInt64) {
+      return edit.node(stand_in(make_node(op, std::move(inputs), std::move(attributes)), op, 1),
+                       list_type(element, {View::kOpen}));
+    };
+    // A row's place is how many rows its sibling has before it, after the room of the siblings before.
+    const ValueId count = edit.node(
+        stand_in(make_node("Squeeze", {add("Shape", {made.rows}), edit.constant(int_tensor({0}))}), "Squeeze", 1),
+        list_type(ElementType::kInt64, {}));
+    const auto scalar = [&](std::int64_t number) { return edit.constant(Tensor::scalar<std::int64_t>(number)); };
+    const ValueId numbers = add("Range", {scalar(0), count, scalar(1)});
+    tensor::Attributes least;
+    least.set("reduction", std::string("min"));
+    const std::vector<std::int64_t> no_rows(parts.size(), std::numeric_limits<std::int64_t>::max());
+    const ValueId starts =
+        add("ScatterElements", {edit.constant(int_tensor(no_rows)), made.siblings, numbers}, std::move(least));
+    const ValueId before = add("Sub", {numbers, add("Gather", {starts, made.siblings})});
+    const ValueId places = add("Add", {add("Mul", {made.siblings, scalar(room)}), before});
+    return add("ScatterElements",
+               {edit.constant(filled(fill, list == made.scores, sibling_count * room)), places, list}, {},
+               list == made.scores ? ElementType::kFloat32 : ElementType::kInt64);
+  }
+
+  // `count` times the one element, in float32 or int64.
+  static Tensor filled(const Tensor& element, bool is_score, std::int64_t count) {
+    Tensor result = Tensor::allocate(is_score ? ElementType::kFloat32 : ElementType::kInt64, {count});
+    if (is_score) {
+      std::ranges::fill(result.values<float>(), *element.data<float>());
+    } else {
+      const bool wide = element.element_type() == ElementType::kInt64;
+      std::ranges::fill(result.values<std::int64_t>(),
+                        wide ? *element.data<std::int64_t>() : *element.data<std::int32_t>());
+    }
+    return result;
   }
 
   // The number that each sibling repeats.
