@@ -8,8 +8,8 @@ namespace lanner::kernels {
 
 namespace {
 
-// So few are sorted as they are.
-constexpr std::size_t kFew = 48;
+// Buckets up to this size are sorted by insertion.
+constexpr std::size_t kSmall = 32;
 // Portions pay where they leave out most of a list.
 constexpr std::size_t kPortionsFrom = 4;
 
@@ -41,6 +41,7 @@ void CandidateQueue::fill(const CandidateList& list, std::size_t wanted) {
   starts_.clear();
   next_bucket_ = 0;
   if (list.size == 0) return;
+  if (list.size <= kFewCandidates) return spread(list, {});
   range_ = loops_.key_range(list);
   wanted_ = std::max<std::size_t>(wanted, 64);
   if (list.size < kPortionsFrom * wanted_) {
@@ -76,8 +77,9 @@ void CandidateQueue::spread(const CandidateList& portion, KeyRange range) {
   const std::size_t size = portion.size;
   if (candidates_.size() < size) candidates_.resize(size);
   next_bucket_ = 0;
-  if (size <= kFew) {
-    for (std::size_t i = 0; i < size; ++i) candidates_[i] = make_candidate(portion.keys[i], portion.rows[i]);
+  sorted_ = size <= kFewCandidates;
+  if (sorted_) {
+    loops_.sort_few(portion, candidates_.data());
     starts_.assign({0, static_cast<std::uint32_t>(size)});
     return;
   }
@@ -101,13 +103,14 @@ std::span<const Candidate> CandidateQueue::next() {
       const std::size_t begin = starts_[next_bucket_];
       // Small buckets are taken together: candidates move no further than their bucket.
       std::size_t end = starts_[++next_bucket_];
-      bool small = end - begin <= kFew;
-      while (small && end - begin < kFew / 2 && next_bucket_ + 1 < starts_.size() &&
-             starts_[next_bucket_ + 1] - end <= kFew) {
+      const bool small = end - begin <= kSmall;
+      while (small && end - begin < kSmall && next_bucket_ + 1 < starts_.size() &&
+             starts_[next_bucket_ + 1] - end <= kSmall) {
         end = starts_[++next_bucket_];
       }
       if (begin == end) continue;
       const std::span bucket(candidates_.data() + begin, end - begin);
+      if (sorted_) return bucket;
       if (small) {
         insertion_sort(bucket);
       } else if (!std::is_sorted(bucket.begin(), bucket.end(), std::greater<>{})) {  // as equal scores are

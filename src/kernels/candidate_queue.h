@@ -12,19 +12,10 @@
 
 namespace lanner::kernels {
 
-// A candidate by rank: its score's order key above its inverted row, so that greater is better and, of equal scores,
-// the lower row.
-using Candidate = std::uint64_t;
 // The key of a score where NaN ranks last, as in suppression; TopK ranks it first, as order_key() does.
 inline constexpr std::uint32_t kNanLast = 0;
 inline std::uint32_t candidate_key(float score) {
   return score != score ? kNanLast : order_key(score);
-}
-inline Candidate make_candidate(std::uint32_t key, std::uint32_t row) {
-  return static_cast<Candidate>(key) << 32 | static_cast<std::uint32_t>(~row);
-}
-inline std::uint32_t candidate_row(Candidate candidate) {
-  return static_cast<std::uint32_t>(~static_cast<std::uint32_t>(candidate));
 }
 
 // Sorts by the leading bits of the keys, in two steps. A long list is first cut into portions, each a range of keys,
@@ -60,6 +51,7 @@ class CandidateQueue {
   std::vector<Candidate> candidates_;
   std::vector<std::uint32_t> starts_;  // where each bucket begins, and the end of the last
   std::size_t next_bucket_ = 0;
+  bool sorted_ = false;  // all of them
 };
 
 }  // namespace lanner::kernels

@@ -47,8 +47,7 @@ void run_class_topk(KernelContext& context, const SiblingLayout& layout, std::in
   const auto runs = sibling_runs(layout.offsets, layout.row_stride, count, threads);
   std::vector<std::vector<std::uint32_t>> best(runs.size());
   std::vector<std::size_t> sizes(layout.offsets.size());
-  share_out<Scratch>(
-      loops, threads, static_cast<std::int64_t>(runs.size()), work,
+  share_out<Scratch>(loops, threads, static_cast<std::int64_t>(runs.size()), work,
                      [&](Scratch& scratch, std::int64_t unit) {
                        const SiblingRun run = runs[static_cast<std::size_t>(unit)];
                        const auto first = static_cast<std::size_t>(run.first);

@@ -99,19 +99,39 @@ HWY_INLINE std::uint32_t passing_bits(const float* scores, const CandidateFilter
   return bits;
 }
 
+// Whether there is a candidate among the scores of `rows` rows of kBlock.
+HWY_INLINE bool any_passing(const float* from, std::size_t step, std::size_t rows, const CandidateFilter& filter) {
+  if (filter.all) return true;
+  const Floats floats;
+  const FloatVector floor = hn::Set(floats, filter.floor);
+  FloatMask any = hn::Gt(hn::LoadU(floats, from), floor);
+  const auto look = [&](const float* row) {
+    for (std::size_t i = 0; i < kBlock; i += hn::Lanes(floats)) {
+      any = hn::Or(any, hn::Gt(hn::LoadU(floats, row + i), floor));
+    }
+  };
+  if (rows == kBlock) {
+    for (std::size_t r = 0; r < kBlock; ++r) look(from + r * step);  // as many as the compiler can unroll
+  } else {
+    for (std::size_t r = 0; r < rows; ++r) look(from + r * step);
+  }
+  return !hn::AllFalse(floats, any);
+}
+
 // A tile is kBlock rows of up to kBlock classes. Where it has few candidates they are appended one by one; else it is
 // turned over, and each class appends its rows at once.
 HWY_INLINE void collect_tile(const float* from, std::size_t step, std::size_t first_row, std::size_t rows,
                              std::size_t width, const CandidateFilter& filter, CandidateList* lists) {
   constexpr int kFew = 40;
   const Floats floats;
+  if (!any_passing(from, step, rows, filter)) return;
   const std::uint32_t classes = (1u << width) - 1;
   std::uint32_t bits[kBlock];
-  std::uint32_t any = 0;
-  for (std::size_t r = 0; r < rows; ++r) any |= bits[r] = passing_bits(from + r * step, filter) & classes;
-  if (any == 0) return;
   int count = 0;
-  for (std::size_t r = 0; r < rows; ++r) count += std::popcount(bits[r]);
+  for (std::size_t r = 0; r < rows; ++r) {
+    bits[r] = passing_bits(from + r * step, filter) & classes;
+    count += std::popcount(bits[r]);
+  }
   if (count <= kFew) {
     for (std::size_t r = 0; r < rows; ++r) {
       for (std::uint32_t left = bits[r]; left != 0; left &= left - 1) {
@@ -202,6 +222,25 @@ void select_keys(const CandidateList& list, KeyRange range, CandidateList& out) 
     size += list.keys[i] - range.least <= range.greatest - range.least ? 1 : 0;
   }
   out.size = size;
+}
+
+void sort_few(const CandidateList& list, Candidate* sorted) {
+  using Wide = hn::CappedTag<std::uint64_t, kFewCandidates>;
+  const Wide wide;
+  const std::size_t lanes = hn::Lanes(wide);
+  HWY_ALIGN Candidate candidates[kFewCandidates + HWY_LANES(std::uint64_t)];
+  for (std::size_t i = 0; i < list.size; ++i) candidates[i] = make_candidate(list.keys[i], list.rows[i]);
+  const std::size_t end = (list.size + lanes - 1) / lanes * lanes;
+  std::fill(candidates + list.size, candidates + end, Candidate{0});
+  // No two are equal, so how many are better is a candidate's place. The least is never better than another.
+  for (std::size_t i = 0; i < list.size; ++i) {
+    const auto one = hn::Set(wide, candidates[i]);
+    std::size_t better = 0;
+    for (std::size_t k = 0; k < end; k += lanes) {
+      better += hn::CountTrue(wide, hn::Gt(hn::Load(wide, candidates + k), one));
+    }
+    sorted[better] = candidates[i];
+  }
 }
 
 void make_blocks(const float* boxes, std::size_t count, bool centered, BoxBlock* blocks) {
@@ -320,8 +359,8 @@ void overlap_bits(const BoxBlock& box, std::size_t lane, const BlockedBoxes& box
   }
 }
 
-constexpr HeadLoops kLoops{make_blocks, collect_row,  collect_columns, key_range,
-                           select_keys, overlaps_any, overlap_bits};
+constexpr HeadLoops kLoops{make_blocks, collect_row, collect_columns, key_range,
+                           select_keys, sort_few,    overlaps_any,    overlap_bits};
 
 }  // namespace lanner::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

@@ -15,6 +15,9 @@ inline constexpr std::size_t kBlock = 16;
 
 inline constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
+// So many candidates are sorted at once.
+inline constexpr std::size_t kFewCandidates = 64;
+
 // Sixteen boxes, one array a coordinate, and their areas. A box whose area is not positive (or NaN) takes part as one
 // that overlaps nothing, which is also what fills a last block up.
 struct alignas(64) BoxBlock {
@@ -35,6 +38,16 @@ struct alignas(64) BoxBlock {
 
 constexpr std::size_t block_count(std::size_t box_count) {
   return (box_count + kBlock - 1) / kBlock;
+}
+
+// A candidate by rank: its score's order key above its inverted row, so that greater is better and, of equal scores,
+// the lower row.
+using Candidate = std::uint64_t;
+inline Candidate make_candidate(std::uint32_t key, std::uint32_t row) {
+  return static_cast<Candidate>(key) << 32 | static_cast<std::uint32_t>(~row);
+}
+inline std::uint32_t candidate_row(Candidate candidate) {
+  return static_cast<std::uint32_t>(~static_cast<std::uint32_t>(candidate));
 }
 
 // Candidates of one class: order keys of their scores and their rows, ascending. Both arrays have room for kBlock more
@@ -77,6 +90,8 @@ struct HeadLoops {
   KeyRange (*key_range)(const CandidateList& list);
   // Appends the candidates of `list` whose keys are in the range, both ends included, to `out`.
   void (*select_keys)(const CandidateList& list, KeyRange range, CandidateList& out);
+  // Writes the candidates of `list`, at most kFewCandidates, best first.
+  void (*sort_few)(const CandidateList& list, Candidate* sorted);
   // Whether lane `lane` of `box` overlaps a box of `blocks` by more than `iou_threshold`, in [0, 1].
   bool (*overlaps_any)(const BoxBlock& box, std::size_t lane, const BoxBlock* blocks, std::size_t block_count,
                        float iou_threshold);

@@ -28,13 +28,30 @@ void KeptBoxes::add(const BoxBlock& box, std::size_t lane) {
   ++size_;
 }
 
-void suppress(const HeadLoops& loops, CandidateQueue& queue, std::span<const BoxBlock> blocks, float iou_threshold,
-              std::size_t limit, KeptBoxes& kept, std::vector<std::uint32_t>& kept_rows) {
+void KeptBoxes::clear() {
+  size_ = 0;
+  compared_blocks_ = 0;
+}
+
+bool KeptBoxes::overlap(const HeadLoops& loops, const BoxBlock& box, std::size_t lane, float iou_threshold) {
+  const std::size_t count = block_count(size_);
+  compared_blocks_ += count;
+  return loops.overlaps_any(box, lane, blocks_.data(), count, iou_threshold);
+}
+
+namespace {
+
+// Suppresses until `limit` rows are kept, the candidates are at an end, or, after a stretch of them, `enough(kept)`.
+// Returns whether it stopped for the last reason.
+template <typename Enough>
+bool suppress_until(const HeadLoops& loops, CandidateQueue& queue, std::span<const BoxBlock> blocks,
+                    float iou_threshold, std::size_t limit, KeptBoxes& kept, std::vector<std::uint32_t>& kept_rows,
+                    Enough&& enough) {
   kept.clear();
   std::size_t left = limit;
   while (left > 0) {
     const auto candidates = queue.next();
-    if (candidates.empty()) return;
+    if (candidates.empty()) return false;
     for (const Candidate candidate : candidates) {
       const std::uint32_t row = candidate_row(candidate);
       const BoxBlock& block = blocks[row / kBlock];
@@ -44,9 +61,18 @@ void suppress(const HeadLoops& loops, CandidateQueue& queue, std::span<const Box
         kept.add(block, lane);
       }
       kept_rows.push_back(row);
-      if (--left == 0) return;
+      if (--left == 0) return false;
     }
+    if (enough(kept)) return true;
   }
+  return false;
+}
+
+}  // namespace
+
+void suppress(const HeadLoops& loops, CandidateQueue& queue, std::span<const BoxBlock> blocks, float iou_threshold,
+              std::size_t limit, KeptBoxes& kept, std::vector<std::uint32_t>& kept_rows) {
+  suppress_until(loops, queue, blocks, iou_threshold, limit, kept, kept_rows, [](const KeptBoxes&) { return false; });
 }
 
 namespace {
@@ -62,14 +88,20 @@ struct Scratch {
   std::vector<std::uint16_t> row;
 };
 
-// The same as suppress(), with a table.
-void suppress_by_table(OverlapTable& table, std::span<const BoxBlock> blocks, std::size_t limit, Scratch& scratch,
-                       std::vector<std::uint32_t>& kept_rows) {
+// Goes on with the candidates left in the queue after the last `already` of kept_rows were kept, up to `limit` of them.
+void suppress_by_table(OverlapTable& table, std::span<const BoxBlock> blocks, std::size_t already, std::size_t limit,
+                       Scratch& scratch, std::vector<std::uint32_t>& kept_rows) {
   const std::size_t words = table.row_words();
   scratch.suppressed.assign(words, 0);
   scratch.row.resize(words);
-  std::size_t left = limit;
-  while (left > 0) {
+  const auto mark = [&](std::uint32_t row) {
+    if (!(blocks[row / kBlock].area[row % kBlock] > 0)) return;
+    const std::uint16_t* overlaps = table.row(row, scratch.row.data());
+    std::uint16_t* suppressed = scratch.suppressed.data();
+    for (std::size_t i = 0; i < words; ++i) suppressed[i] |= overlaps[i];
+  };
+  for (const std::uint32_t row : std::span(kept_rows).last(already)) mark(row);
+  for (std::size_t left = limit - already; left > 0;) {
     const auto candidates = scratch.queue.next();
     if (candidates.empty()) return;
     for (const Candidate candidate : candidates) {
@@ -77,16 +109,15 @@ void suppress_by_table(OverlapTable& table, std::span<const BoxBlock> blocks, st
       if ((scratch.suppressed[row / kBlock] >> (row % kBlock) & 1) != 0) continue;
       kept_rows.push_back(row);
       if (--left == 0) return;
-      if (!(blocks[row / kBlock].area[row % kBlock] > 0)) continue;
-      const std::uint16_t* overlaps = table.row(row, scratch.row.data());
-      std::uint16_t* suppressed = scratch.suppressed.data();
-      for (std::size_t i = 0; i < words; ++i) suppressed[i] |= overlaps[i];
+      mark(row);
     }
   }
 }
 
-// A table pays where several classes ask for the same rows.
+// A table pays where several classes ask for the same rows. A class goes over to it when it has compared as many blocks
+// as its share of its rows would cost, if this many classes asked for each.
 constexpr std::int64_t kClassesForTable = 4;
+constexpr std::size_t kClassesOfRow = 8;
 constexpr std::size_t kTableBytes = 16 << 20;
 
 // The boxes of all images in blocks, and for each image a table, made when a class first wants it.
@@ -98,8 +129,8 @@ class ImageBoxes {
     const auto box_count = static_cast<std::size_t>(problem.box_count);
     block_count_ = block_count(box_count);
     bound_count_ = block_count(block_count_);
-    blocks_.resize(images * block_count_);
-    bounds_.resize(images * bound_count_);
+    blocks_ = std::make_unique_for_overwrite<BoxBlock[]>(images * block_count_);
+    bounds_ = std::make_unique_for_overwrite<BoxBlock[]>(images * bound_count_);
     tables_ = std::vector<LazyTable>(images);
     for (std::size_t i = 0; i < images; ++i) {
       loops.make_blocks(problem.boxes + 4 * i * box_count, box_count, problem.centered, &blocks_[i * block_count_]);
@@ -132,8 +163,8 @@ class ImageBoxes {
   KernelContext& context_;
   std::size_t block_count_ = 0;
   std::size_t bound_count_ = 0;
-  std::vector<BoxBlock> blocks_;
-  std::vector<BoxBlock> bounds_;
+  std::unique_ptr<BoxBlock[]> blocks_;
+  std::unique_ptr<BoxBlock[]> bounds_;
   std::vector<LazyTable> tables_;
 };
 
@@ -147,7 +178,6 @@ KeptRows suppress_classes(KernelContext& context, const ClassSuppression& proble
   if (problem.limit == 0 || heads == 0 || problem.box_count == 0) return result;
 
   const HeadLoops& loops = head_loops();
-  const auto box_count = static_cast<std::size_t>(problem.box_count);
   const std::int64_t work = heads * problem.box_count;
   const int threads = worthwhile_threads(context.threads(), work);
   const auto limit = static_cast<std::size_t>(problem.limit);
@@ -169,10 +199,13 @@ KeptRows suppress_classes(KernelContext& context, const ClassSuppression& proble
       if (list.size == 0) continue;
       const std::size_t before = kept.size();
       scratch.queue.fill(list, 2 * limit);
-      if (classes >= kClassesForTable && list.size >= box_count / 8 + 64) {
-        suppress_by_table(boxes.table(image), of_image.blocks, limit, scratch, kept);
-      } else {
-        suppress(loops, scratch.queue, of_image.blocks, problem.iou_threshold, limit, scratch.kept, kept);
+      const auto enough = [&](const KeptBoxes& boxes_kept) {
+        return classes >= kClassesForTable &&
+               boxes_kept.compared_blocks() * kClassesOfRow > (boxes_kept.size() + 32) * of_image.blocks.size();
+      };
+      if (suppress_until(loops, scratch.queue, of_image.blocks, problem.iou_threshold, limit, scratch.kept, kept,
+                         enough)) {
+        suppress_by_table(boxes.table(image), of_image.blocks, kept.size() - before, limit, scratch, kept);
       }
       result.starts[static_cast<std::size_t>(image * classes + run.first + k) + 1] = kept.size() - before;
     }
