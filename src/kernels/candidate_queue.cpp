@@ -36,6 +36,7 @@ void insertion_sort(std::span<Candidate> candidates) {
 
 void CandidateQueue::fill(const CandidateList& list, std::size_t wanted) {
   list_ = list;
+  left_ = list.size;
   counts_.clear();
   next_count_ = 0;
   starts_.clear();
@@ -109,6 +110,7 @@ std::span<const Candidate> CandidateQueue::next() {
         end = starts_[++next_bucket_];
       }
       if (begin == end) continue;
+      left_ -= end - begin;
       const std::span bucket(candidates_.data() + begin, end - begin);
       if (sorted_) return bucket;
       if (small) {

@@ -30,6 +30,8 @@ class CandidateQueue {
   void fill(const CandidateList& list, std::size_t wanted);
   // The next best candidates, sorted; empty when there are no more.
   std::span<const Candidate> next();
+  // How many next() has not returned yet.
+  std::size_t left() const { return left_; }
 
  private:
   bool next_portion();
@@ -38,6 +40,7 @@ class CandidateQueue {
   const HeadLoops& loops_;
   CandidateList list_{};
   KeyRange range_{};  // of the keys of list_
+  std::size_t left_ = 0;
 
   // The portions: how many candidates there are for each value of the leading bits of their keys, best first.
   unsigned count_shift_ = 0;

@@ -14,6 +14,7 @@
 #include <cstring>
 
 #include "kernels/head_loops.h"
+#include "kernels/order_key.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace lanner::kernels::HWY_NAMESPACE {
@@ -126,18 +127,22 @@ HWY_INLINE void collect_tile(const float* from, std::size_t step, std::size_t fi
   const Floats floats;
   if (!any_passing(from, step, rows, filter)) return;
   const std::uint32_t classes = (1u << width) - 1;
-  std::uint32_t bits[kBlock];
+  // Four rows of sixteen classes a word.
+  std::uint64_t words[kBlock / 4] = {};
   int count = 0;
   for (std::size_t r = 0; r < rows; ++r) {
-    bits[r] = passing_bits(from + r * step, filter) & classes;
-    count += std::popcount(bits[r]);
+    const std::uint64_t bits = passing_bits(from + r * step, filter) & classes;
+    words[r / 4] |= bits << (r % 4 * kBlock);
   }
+  for (const std::uint64_t word : words) count += std::popcount(word);
   if (count <= kFew) {
-    for (std::size_t r = 0; r < rows; ++r) {
-      for (std::uint32_t left = bits[r]; left != 0; left &= left - 1) {
-        const auto c = static_cast<std::size_t>(std::countr_zero(left));
-        CandidateList& list = lists[c];
-        list.keys[list.size] = hn::GetLane(order_keys(hn::Set(floats, from[r * step + c]), filter.nan_key));
+    for (std::size_t w = 0; w < kBlock / 4; ++w) {
+      for (std::uint64_t left = words[w]; left != 0; left &= left - 1) {
+        const auto bit = static_cast<std::size_t>(std::countr_zero(left));
+        const std::size_t r = 4 * w + bit / kBlock;
+        const float score = from[r * step + bit % kBlock];
+        CandidateList& list = lists[bit % kBlock];
+        list.keys[list.size] = score != score ? filter.nan_key : order_key(score);
         list.rows[list.size++] = static_cast<std::uint32_t>(first_row + r);
       }
     }

@@ -115,9 +115,15 @@ void suppress_by_table(OverlapTable& table, std::span<const BoxBlock> blocks, st
 }
 
 // A table pays where several classes ask for the same rows. A class goes over to it when it has compared as many blocks
-// as its share of its rows would cost, if this many classes asked for each.
+// as its share of its rows costs, if this many classes ask for each row, and is likely to compare as many again.
 constexpr std::int64_t kClassesForTable = 4;
 constexpr std::size_t kClassesOfRow = 8;
+
+bool table_pays(const KeptBoxes& kept, std::size_t candidates_left, std::size_t blocks_of_row) {
+  const std::size_t cost = (kept.size() + kBlock) * blocks_of_row;
+  return kept.compared_blocks() * kClassesOfRow > cost &&
+         candidates_left * block_count(kept.size()) * kClassesOfRow > cost;
+}
 constexpr std::size_t kTableBytes = 16 << 20;
 
 // The boxes of all images in blocks, and for each image a table, made when a class first wants it.
@@ -200,8 +206,7 @@ KeptRows suppress_classes(KernelContext& context, const ClassSuppression& proble
       const std::size_t before = kept.size();
       scratch.queue.fill(list, 2 * limit);
       const auto enough = [&](const KeptBoxes& boxes_kept) {
-        return classes >= kClassesForTable &&
-               boxes_kept.compared_blocks() * kClassesOfRow > (boxes_kept.size() + 32) * of_image.blocks.size();
+        return classes >= kClassesForTable && table_pays(boxes_kept, scratch.queue.left(), of_image.blocks.size());
       };
       if (suppress_until(loops, scratch.queue, of_image.blocks, problem.iou_threshold, limit, scratch.kept, kept,
                          enough)) {
