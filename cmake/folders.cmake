@@ -1,5 +1,5 @@
 # One folder under src/ = one static library lanner_<folder> = one line of layers.txt. A file `x_test.cpp` beside the
-# code becomes the test program <folder>_x_test.
+# code becomes the test program <folder>_x_test, and `x_bench.cpp` the micro-benchmark <folder>_x_bench.
 
 if(LANNER_TESTS)
   enable_testing()
@@ -7,7 +7,12 @@ if(LANNER_TESTS)
   include(GoogleTest)
 endif()
 
-# lanner_folder(<folder> [SOURCES ...] [LINK targets...]): SOURCES default to every .cpp of the folder that is no test.
+if(LANNER_BENCHMARKS)
+  find_package(benchmark REQUIRED)
+endif()
+
+# lanner_folder(<folder> [SOURCES ...] [LINK targets...]): SOURCES default to every .cpp of the folder that is no test
+# or benchmark.
 function(lanner_folder folder)
   cmake_parse_arguments(ARG "" "" "SOURCES;LINK" ${ARGN})
   string(REPLACE "/" "_" name ${folder})
@@ -15,6 +20,8 @@ function(lanner_folder folder)
   file(GLOB sources CONFIGURE_DEPENDS ${directory}/*.cpp)
   set(tests ${sources})
   list(FILTER tests INCLUDE REGEX "_test\\.cpp$")
+  set(benchmarks ${sources})
+  list(FILTER benchmarks INCLUDE REGEX "_bench\\.cpp$")
   if(ARG_SOURCES)
     list(TRANSFORM ARG_SOURCES PREPEND ${directory}/ OUTPUT_VARIABLE sources)
   else()
@@ -33,6 +40,13 @@ function(lanner_folder folder)
       add_executable(${name}_${stem} ${test})
       target_link_libraries(${name}_${stem} PRIVATE lanner_${name} GTest::gmock GTest::gtest GTest::gtest_main)
       gtest_discover_tests(${name}_${stem} TEST_PREFIX ${folder}/ DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60)
+    endforeach()
+  endif()
+  if(LANNER_BENCHMARKS)
+    foreach(benchmark ${benchmarks})
+      get_filename_component(stem ${benchmark} NAME_WE)
+      add_executable(${name}_${stem} ${benchmark})
+      target_link_libraries(${name}_${stem} PRIVATE lanner_${name} benchmark::benchmark_main)
     endforeach()
   endif()
 endfunction()

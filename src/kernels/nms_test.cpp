@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/head_testing.h"
 #include "kernels/kernel_testing.h"
 
 namespace lanner::kernels::testing {
@@ -71,47 +72,72 @@ TEST(NonMaxSuppression, KeepsAnOverlapOfExactlyTheThresholdAndBoxesWithoutArea) 
   EXPECT_THAT(select(in), ElementsAre(0, 0, 0, 0, 0, 2, 0, 0, 3));
 }
 
-TEST(NonMaxSuppression, IsExactOverManyCandidatesAndThreads) {
-  constexpr I kCount = 3000;
+struct Problem {
   Inputs in;
-  in.boxes = Tensor::allocate(ElementType::kFloat32, {2, kCount, 4});
-  in.scores = Tensor::allocate(ElementType::kFloat32, {2, 3, kCount});
-  std::uint32_t state = 1;
-  const auto next = [&] { return static_cast<float>((state = state * 1664525u + 1013904223u) >> 20) / 4096; };
-  for (I i = 0; i < 2 * kCount; ++i) {
-    float* box = in.boxes.data<float>() + 4 * i;
-    box[0] = next() * 20;
-    box[1] = next() * 20;
-    box[2] = box[0] + next();
-    box[3] = box[1] + next();
-  }
-  for (float& value : in.scores.values<float>()) value = next();
-  in.limit = Tensor::scalar<I>(2000);
+  float iou_threshold = 0;
+  std::optional<float> score_threshold;
+  bool centered = false;
+};
+
+Problem random_problem(Random& random, I batch, I classes, I count, bool odd) {
+  constexpr float kIou[] = {0.5f, 0.6f, 0, 1, 0.3f, 1.0f / 3};
+  constexpr float kThresholds[] = {0.5f, 0, 0.95f, -1, 2, 1e-8f, NAN, 0.25f};
+  constexpr I kLimits[] = {100, 1, 3, 0, -1, 17, INT64_MAX, 30};
+  Problem p;
+  p.in.boxes = random_boxes(random, batch * count, 1, odd ? 5 : 0).reshaped({batch, count, 4});
+  p.in.scores = Tensor::allocate(ElementType::kFloat32, {batch, classes, count});
+  fill_scores(random, p.in.scores, random.one_in(2), odd && random.one_in(2));
+  p.iou_threshold = kIou[random.below(6)];
+  if (!random.one_in(3)) p.score_threshold = kThresholds[random.below(8)];
+  p.in.limit = Tensor::scalar(kLimits[random.below(8)]);
+  p.in.iou = Tensor::scalar(p.iou_threshold);
+  p.in.score = p.score_threshold ? Tensor::scalar(*p.score_threshold) : Tensor();
+  p.centered = odd && random.one_in(4);
+  return p;
+}
+
+Ints select(const Problem& p, int threads = 1) {
+  return select(p.in, attributes({{"center_point_box", I{p.centered}}}), threads);
+}
+
+Ints select_by_definition(const Problem& p) {
+  const I classes = p.in.scores.shape()[1];
+  const I count = p.in.scores.shape()[2];
   Ints expected;
-  for (I head = 0; head < 6; ++head) {  // the definition, with a full sort
-    const float* scores = in.scores.data<float>() + head * kCount;
-    const float* boxes = in.boxes.data<float>() + head / 3 * kCount * 4;
-    Ints order(kCount);
-    for (I i = 0; i < kCount; ++i) order[static_cast<std::size_t>(i)] = i;
-    std::stable_sort(order.begin(), order.end(), [&](I a, I b) { return scores[a] > scores[b]; });
-    Ints kept;
-    for (const I i : order) {
-      if (kept.size() == 2000 || !(scores[i] > 0)) break;
-      const float* b = boxes + 4 * i;
-      const bool suppressed = std::any_of(kept.begin(), kept.end(), [&](I k) {
-        const float* a = boxes + 4 * k;
-        const float h = std::min(a[2], b[2]) - std::max(a[0], b[0]);
-        const float w = std::min(a[3], b[3]) - std::max(a[1], b[1]);
-        const float both = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]);
-        return h > 0 && w > 0 && h * w / (both - h * w) > .5f;
-      });
-      if (suppressed) continue;
-      kept.push_back(i);
-      expected.insert(expected.end(), {head / 3, head % 3, i});
+  for (I head = 0; head < p.in.scores.shape()[0] * classes; ++head) {
+    const std::span scores(p.in.scores.data<float>() + head * count, static_cast<std::size_t>(count));
+    for (const I row :
+         suppress_by_definition(p.in.boxes.data<float>() + head / classes * count * 4, scores, p.in.limit.data<I>()[0],
+                                p.iou_threshold, p.score_threshold, p.centered)) {
+      expected.insert(expected.end(), {head / classes, head % classes, row});
     }
   }
-  EXPECT_EQ(select(in), expected);
-  EXPECT_EQ(select(in, {}, 4), expected);
+  return expected;
+}
+
+TEST(NonMaxSuppression, FollowsItsDefinition) {
+  Random random(21);
+  std::size_t kept = 0;
+  for (int round = 0; round < 4000; ++round) {
+    const I count = random.one_in(20) ? 0 : 1 + random.below(random.one_in(4) ? 300 : 50);
+    const Problem p = random_problem(random, 1 + random.below(3), 1 + random.below(6), count, !random.one_in(3));
+    const Ints expected = select_by_definition(p);
+    for_each_instruction_set([&] { ASSERT_EQ(select(p), expected) << "round " << round; });
+    ASSERT_EQ(select(p, 1 + round % 8), expected) << "round " << round;
+    kept += expected.size();
+  }
+  EXPECT_GT(kept, 100000u);
+}
+
+TEST(NonMaxSuppression, FollowsItsDefinitionOverManyCandidates) {
+  Random random(22);
+  for (int round = 0; round < 12; ++round) {
+    Problem p = random_problem(random, 1 + random.below(2), 1 + random.below(8), 1000 + random.below(3000), round < 4);
+    if (round % 2 == 0) p.in.limit = Tensor::scalar<I>(2000);
+    const Ints expected = select_by_definition(p);
+    for_each_instruction_set([&] { ASSERT_EQ(select(p), expected) << "round " << round; });
+    for (const int threads : {2, 4, 8}) ASSERT_EQ(select(p, threads), expected) << "round " << round;
+  }
 }
 
 TEST(NonMaxSuppression, RefusesWhatDoesNotFit) {
