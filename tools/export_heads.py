@@ -5,7 +5,8 @@
     python tools/export_heads.py torchvision [--opsets 11,18] [-o DIR]
 
 The two halves need different environments, and each imports its own framework only: `tensorflow` needs tensorflow-cpu
-2.15.1, tf2onnx 1.17.0, onnx 1.16.2 and numpy 1.26; `torchvision` needs torch and torchvision, and onnx.
+2.15.1, tf2onnx 1.17.0, onnx 1.16.2 and numpy 1.26; `torchvision` needs torch 2.15.0, torchvision 0.29.2
+and onnx.
 
 TensorFlow. A head in the style of the TensorFlow Object Detection API (the post-processing of its frozen SSD graphs): box
 coder with scales 10, 10, 5, 5, sigmoid scores, and for each class a score filter (Greater, where, gather),
@@ -18,11 +19,11 @@ empty boxes, and padding to 100. Inputs: raw_box_encodings [1,N,4], raw_class_lo
     tf_v5_opset*                    the API's later form: no filter, tf.image.non_max_suppression_with_scores, and padding
                                     to 100 for each of 10 classes
 
+Another run gives the same graphs, but other names to some of their values.
+
 torchvision. The real post-processing methods of its detectors with their own settings, exported by PyTorch's
 TorchScript-based exporter. Inputs: box_regression [1,N,4] and cls_logits [1,N,91]; class 0 is the background of the SSDs,
 and FCOS has a centerness [1,N,1], too.
-
-A later run of the TensorFlow half gives the same graphs, but other names to some values.
 
     tv_ssd_{1917,8732}_opset*       SSD.postprocess_detections: softmax, filter and the best 400 for each class, batched_nms
     tv_retinanet_opset*             RetinaNet.postprocess_detections on a picture of 256×256: filter and the best 1,000
@@ -338,7 +339,8 @@ def write_table(folder):
         opset = next(entry.version for entry in model.opset_import if not entry.domain)
         figures = [opset, path.stat().st_size, sum(counts.values())]
         figures += [counts[operator] for operator in ("NonMaxSuppression", "TopK", "NonZero")]
-        exporter = f"{model.producer_name} {model.producer_version.split()[0]}"
+        name, comma, editor = model.producer_name.partition(",")
+        exporter = f"{name} {model.producer_version.split()[0]}{comma}{editor}"
         lines.append(f"| `{path.name}` | {exporter} | " + " | ".join(map(str, figures)) + " |")
     readme = folder / "README.md"
     before, _, rest = readme.read_text().partition(BEGIN)

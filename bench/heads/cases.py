@@ -1,4 +1,7 @@
-"""The cases that bench/heads/compare.py measures: their models, inputs, and how many times faster Lanner has to be."""
+"""The cases that bench/heads/compare.py measures: their models, inputs, and how many times faster Lanner has to be.
+
+Names have no commas, so that --cases can list parts of them.
+"""
 
 import functools
 import gzip
@@ -143,27 +146,27 @@ def batched(load):
     return fixture(f"tf_ssd_{load}_batched")
 
 
-MOBILENET = "SSD-MobileNetV2, TensorFlow"
+MOBILENET = "SSD-MobileNetV2"
 CASES = (
-    Case("tf head, busy", unrolled("busy"), busy("tf_ssd"), 20),
-    Case("tf head, dense", unrolled("dense"), busy("tf_ssd"), 8),
-    Case("torchvision head, 1,917 anchors, busy", fixture(f"tv_ssd_1917_opset{OPSET}"), busy("tv_ssd_1917"), 15, side=300),
-    Case("torchvision head, 8,732 anchors, busy", fixture(f"tv_ssd_8732_opset{OPSET}"), busy("tv_ssd_8732"), 15, side=300),
+    Case("tf head busy", unrolled("busy"), busy("tf_ssd"), 20),
+    Case("tf head dense", unrolled("dense"), busy("tf_ssd"), 8),
+    Case("torchvision head 1917 busy", fixture(f"tv_ssd_1917_opset{OPSET}"), busy("tv_ssd_1917"), 15, side=300),
+    Case("torchvision head 8732 busy", fixture(f"tv_ssd_8732_opset{OPSET}"), busy("tv_ssd_8732"), 15, side=300),
     *(
-        Case(f"tf head as exported, peers: batched by hand, {load}", unrolled(load), busy("tf_ssd"), required,
+        Case(f"tf head against batched {load}", unrolled(load), busy("tf_ssd"), required,
              other_model=batched(load))
         for load, required in (("busy", 3.5), ("dense", 3))
     ),
     *(
-        Case(f"one nms, {name}, {load}", one_suppression(kind, threshold), busy(kind), 4, selections=True)
-        for kind, name in (("nms_8400", "1 × 80 × 8,400"), ("nms_25000", "1 × 90 × 25,000"))
+        Case(f"one nms {name} {load}", one_suppression(kind, threshold), busy(kind), 4, selections=True)
+        for kind, name in (("nms_8400", "1×80×8400"), ("nms_25000", "1×90×25000"))
         for load, threshold in (("busy", inputs.TF_BUSY), ("dense", DENSE_THRESHOLD))
     ),
-    Case(f"{MOBILENET}, busy", whole("ssd_mobilenetv2"), pixels, 1 / 0.80),
-    Case(f"{MOBILENET}, dense", whole("ssd_mobilenetv2", score_threshold=DENSE_THRESHOLD), pixels, 1 / 0.55),
-    Case("lanes, tf head, busy", unrolled("busy"), busy("tf_ssd"), 1.3, "lanes"),
-    Case("lanes, tf head, dense", unrolled("dense"), busy("tf_ssd"), 1.5, "lanes"),
-    Case("lanes, ResNet50", resnet50, image, 0.98, "lanes"),
-    Case("instructions, SSDlite320, torchvision", whole("ssdlite320"), picture, kind="instructions"),
-    Case(f"instructions, {MOBILENET}", whole("ssd_mobilenetv2"), pixels, kind="instructions"),
+    Case(f"{MOBILENET} busy", whole("ssd_mobilenetv2"), pixels, 1 / 0.80),
+    Case(f"{MOBILENET} dense", whole("ssd_mobilenetv2", score_threshold=DENSE_THRESHOLD), pixels, 1 / 0.55),
+    Case("lanes tf head busy", unrolled("busy"), busy("tf_ssd"), 1.3, "lanes"),
+    Case("lanes tf head dense", unrolled("dense"), busy("tf_ssd"), 1.5, "lanes"),
+    Case("lanes ResNet50", resnet50, image, 0.98, "lanes"),
+    Case("instructions SSDlite320", whole("ssdlite320"), picture, kind="instructions"),
+    Case(f"instructions {MOBILENET}", whole("ssd_mobilenetv2"), pixels, kind="instructions"),
 )

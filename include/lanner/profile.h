@@ -24,7 +24,7 @@ struct ProfileRow {
 };
 
 struct ProfileLane {
-  double busy_us = 0;    // over all runs; an instruction that all lanes work on counts for each of them
+  double busy_us = 0;    // over all runs; an instruction that has all threads to itself counts for each lane
   double occupancy = 0;  // busy_us by the wall-clock time of all runs
 };
 

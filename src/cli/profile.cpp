@@ -53,23 +53,14 @@ std::string plural(std::size_t count, std::string_view word) {
   return fmt::format("{} {}{}", count, word, count == 1 ? "" : "s");
 }
 
-struct Measured {
-  Profile profile;
-  std::size_t instruction_count;
-  int threads;
-
-  double median_ms() const { return profile.critical_path().wall_us / 1000; }
-};
-
-Measured measure(const ProfileOptions& options, CompileOptions compile_options = {}) {
-  const Program program = options.open(std::move(compile_options));
-  const NamedValues inputs = read_inputs(program, options.inputs);
-  Session session(program, options.session_options());
-  return {session.profile(inputs, options.runs), program.instruction_count(), session.threads()};
+double median_ms(const Profile& profile) {
+  return profile.critical_path().wall_us / 1000;
 }
 
 void profile(const ProfileOptions& options) {
-  const auto [profile, instruction_count, threads] = measure(options);
+  const Program program = options.open();
+  Session session(program, options.session_options());
+  const Profile profile = session.profile(read_inputs(program, options.inputs), options.runs);
   if (!options.trace.empty()) profile.write_trace(options.trace);
   if (!options.html.empty()) {
     const profile::TitledProfile titled{"", profile};
@@ -81,42 +72,47 @@ void profile(const ProfileOptions& options) {
   }
   if (!options.json.empty()) profile.write_json(options.json);
   print("{}\n{}\n{} runs on {} threads, median {:.3f} ms\n", profile.table(), profile.summary(), profile.run_count(),
-        threads, profile.critical_path().wall_us / 1000);
+        session.threads(), median_ms(profile));
 }
 
-std::string column(const std::string& title, const Measured& measured) {
-  return fmt::format("{}\n{}, median {:.3f} ms\n\n{}", title, plural(measured.instruction_count, "instruction"),
-                     measured.median_ms(), short_table(measured.profile.rows()));
+std::string column(const std::string& title, const Program& program, const Profile& profile) {
+  return fmt::format("{}\n{}, median {:.3f} ms\n\n{}", title, plural(program.instruction_count(), "instruction"),
+                     median_ms(profile), short_table(profile.rows()));
 }
 
 // The model without head rules on one lane, and as it is otherwise.
 void compare(const ProfileOptions& options) {
   options.check_compilable(true, "--compare");
-  ProfileOptions plain = options;
-  plain.lanes = 1;
+  ProfileOptions plain_options = options;
+  plain_options.lanes = 1;
   CompileOptions without_heads;
   without_heads.disable_rules = pass_rules(kHeadPass);
-  const Measured without = measure(plain, std::move(without_heads));
-  const Measured with = measure(options);
+  const Program plain_program = plain_options.open(std::move(without_heads));
+  const Program program = options.open();
+  Session plain_session(plain_program, plain_options.session_options());
+  Session session(program, options.session_options());
+  Session* const sessions[] = {&plain_session, &session};
+  const std::vector<Profile> profiles =
+      Session::profile_in_turns(sessions, read_inputs(program, options.inputs), options.runs);
+  const Profile& without = profiles[0];
+  const Profile& with = profiles[1];
   const std::string without_title = "Without head rules, 1 lane";
-  const std::string with_title = "With head rules, " + plural(with.profile.lanes().size(), "lane");
+  const std::string with_title = "With head rules, " + plural(with.lanes().size(), "lane");
 
-  if (!options.trace.empty()) with.profile.write_trace(options.trace);
+  if (!options.trace.empty()) with.write_trace(options.trace);
   if (!options.html.empty()) {
-    const profile::TitledProfile titled[] = {{with_title, with.profile}, {without_title, without.profile}};
+    const profile::TitledProfile titled[] = {{with_title, with}, {without_title, without}};
     base::write_file_atomically(options.html, profile::html_page(options.model, titled));
   }
-  const auto json = [&] {
-    return fmt::format("{{\"without\":{},\"with\":{}}}", without.profile.json(), with.profile.json());
-  };
+  const auto json = [&] { return fmt::format("{{\"without\":{},\"with\":{}}}", without.json(), with.json()); };
   if (options.json == "-") {
     print("{}\n", json());
     return;
   }
   if (!options.json.empty()) base::write_file_atomically(options.json, json());
-  print("{}\n{} runs each on {} threads; {:.3f} ms became {:.3f} ms: {:.2f} times as fast\n",
-        side_by_side(column(without_title, without), column(with_title, with)), options.runs, with.threads,
-        without.median_ms(), with.median_ms(), without.median_ms() / with.median_ms());
+  print("{}\n{} runs of each in turn on {} threads; {:.3f} ms became {:.3f} ms: {:.2f} times as fast\n",
+        side_by_side(column(without_title, plain_program, without), column(with_title, program, with)), options.runs,
+        session.threads(), median_ms(without), median_ms(with), median_ms(without) / median_ms(with));
 }
 
 }  // namespace

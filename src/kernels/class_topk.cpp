@@ -24,6 +24,8 @@ namespace {
 
 // What a thread needs for a run of siblings.
 struct Scratch {
+  explicit Scratch(const HeadLoops& loops) : queue(loops) {}
+
   SiblingCandidates candidates;
   CandidateQueue queue;
 };
@@ -40,10 +42,12 @@ void run_class_topk(KernelContext& context, const SiblingLayout& layout, std::in
 
   const HeadLoops& loops = head_loops();
   const CandidateFilter filter = floor.filter(order_key(std::numeric_limits<float>::quiet_NaN()));
-  const auto runs = sibling_runs(layout.offsets, layout.row_stride);
+  const std::int64_t work = layout.sibling_count() * count;
+  const int threads = worthwhile_threads(context.threads(), work);
+  const auto runs = sibling_runs(layout.offsets, layout.row_stride, count, threads);
   std::vector<std::vector<std::uint32_t>> best(runs.size());
   std::vector<std::size_t> sizes(layout.offsets.size());
-  share_out<Scratch>(context.threads(), static_cast<std::int64_t>(runs.size()), layout.sibling_count() * count,
+  share_out<Scratch>(loops, threads, static_cast<std::int64_t>(runs.size()), work,
                      [&](Scratch& scratch, std::int64_t unit) {
                        const SiblingRun run = runs[static_cast<std::size_t>(unit)];
                        const auto first = static_cast<std::size_t>(run.first);
@@ -55,7 +59,7 @@ void run_class_topk(KernelContext& context, const SiblingLayout& layout, std::in
                          const std::size_t wanted = std::min(static_cast<std::size_t>(k), list.size);
                          sizes[first + static_cast<std::size_t>(sibling)] = wanted;
                          if (wanted == 0) continue;
-                         scratch.queue.fill(list);
+                         scratch.queue.fill(list, wanted);
                          for (std::size_t left = wanted; left > 0;) {
                            const auto candidates = scratch.queue.next();
                            const std::size_t taken = std::min(left, candidates.size());

@@ -143,6 +143,8 @@ bool apart(const Groups& groups, const GroupedBoxes& boxes) {
 
 // What a thread needs for a group.
 struct Scratch {
+  explicit Scratch(const HeadLoops& loops) : queue(loops) {}
+
   SiblingCandidates candidates;
   CandidateQueue queue;
   KeptBoxes kept;
@@ -150,23 +152,24 @@ struct Scratch {
 
 // The best `limit` of all, best first. No group has more of them than it kept, so this is what one list would have
 // kept.
-std::vector<std::uint32_t> merge(std::span<const std::vector<std::uint32_t>> kept_of_group, const float* scores,
-                                 std::size_t limit) {
+std::vector<std::uint32_t> merge(const HeadLoops& loops, std::span<const std::vector<std::uint32_t>> kept_of_group,
+                                 const float* scores, std::size_t limit) {
   std::vector<std::uint32_t> rows;
   for (const auto& kept : kept_of_group) rows.insert(rows.end(), kept.begin(), kept.end());
   std::vector<std::uint32_t> keys(rows.size());
   for (std::size_t i = 0; i < rows.size(); ++i) keys[i] = candidate_key(scores[rows[i]]);
-  CandidateQueue queue;
-  queue.fill({keys.data(), rows.data(), rows.size()});
   const std::size_t total = std::min(limit, rows.size());
-  rows.clear();
-  while (rows.size() < total) {
+  CandidateQueue queue(loops);
+  queue.fill({keys.data(), rows.data(), rows.size()}, total);
+  std::vector<std::uint32_t> best;
+  best.reserve(total);
+  while (best.size() < total) {
     const auto candidates = queue.next();
-    for (const Candidate candidate : candidates.first(std::min(candidates.size(), total - rows.size()))) {
-      rows.push_back(candidate_row(candidate));
+    for (const Candidate candidate : candidates.first(std::min(candidates.size(), total - best.size()))) {
+      best.push_back(candidate_row(candidate));
     }
   }
-  return rows;
+  return best;
 }
 
 void run_group_nms(KernelContext& context) {
@@ -199,19 +202,19 @@ void run_group_nms(KernelContext& context) {
       grouped = gather(loops, groups, box_data, score_data);
     }
     std::vector<std::vector<std::uint32_t>> kept_of_group(groups.size());
-    share_out<Scratch>(context.threads(), static_cast<std::int64_t>(groups.size()), kWorkPerBox * count,
+    share_out<Scratch>(loops, context.threads(), static_cast<std::int64_t>(groups.size()), kWorkPerBox * count,
                        [&](Scratch& scratch, std::int64_t unit) {
                          const auto g = static_cast<std::size_t>(unit);
                          const auto rows = groups[g];
                          scratch.candidates.collect(loops, grouped.scores, groups.starts[g], 1, 1,
                                                     static_cast<std::int64_t>(rows.size()), filter);
                          if (scratch.candidates[0].size == 0) return;
-                         scratch.queue.fill(scratch.candidates[0]);
+                         scratch.queue.fill(scratch.candidates[0], 2 * static_cast<std::size_t>(limit));
                          suppress(loops, scratch.queue, grouped[g], iou_threshold, static_cast<std::size_t>(limit),
                                   scratch.kept, kept_of_group[g]);
                          for (std::uint32_t& row : kept_of_group[g]) row = rows[row];
                        });
-    kept = merge(kept_of_group, score_data, static_cast<std::size_t>(limit));
+    kept = merge(loops, kept_of_group, score_data, static_cast<std::size_t>(limit));
   }
   auto* out =
       context.allocate_output(0, ElementType::kInt64, {static_cast<std::int64_t>(kept.size()), 3}).data<std::int64_t>();

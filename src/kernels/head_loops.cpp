@@ -9,11 +9,12 @@
 #include <hwy/highway.h>
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
 #include <cstring>
-#include <limits>
 
 #include "kernels/head_loops.h"
+#include "kernels/order_key.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace lanner::kernels::HWY_NAMESPACE {
@@ -99,54 +100,151 @@ HWY_INLINE std::uint32_t passing_bits(const float* scores, const CandidateFilter
   return bits;
 }
 
-// A tile is kBlock rows of kBlock classes. Where it has few candidates they are appended one by one; else it is turned
-// over, and each class appends its rows at once.
-void collect_columns(const float* scores, std::size_t readable, std::size_t stride, std::size_t row_count,
-                     std::size_t width, const CandidateFilter& filter, CandidateList* lists) {
+// Whether there is a candidate among the scores of `rows` rows of kBlock.
+HWY_INLINE bool any_passing(const float* from, std::size_t step, std::size_t rows, const CandidateFilter& filter) {
+  if (filter.all) return true;
+  const Floats floats;
+  const FloatVector floor = hn::Set(floats, filter.floor);
+  FloatMask any = hn::Gt(hn::LoadU(floats, from), floor);
+  const auto look = [&](const float* row) {
+    for (std::size_t i = 0; i < kBlock; i += hn::Lanes(floats)) {
+      any = hn::Or(any, hn::Gt(hn::LoadU(floats, row + i), floor));
+    }
+  };
+  if (rows == kBlock) {
+    for (std::size_t r = 0; r < kBlock; ++r) look(from + r * step);  // as many as the compiler can unroll
+  } else {
+    for (std::size_t r = 0; r < rows; ++r) look(from + r * step);
+  }
+  return !hn::AllFalse(floats, any);
+}
+
+// A tile is kBlock rows of up to kBlock classes. Where it has few candidates they are appended one by one; else it is
+// turned over, and each class appends its rows at once.
+HWY_INLINE void collect_tile(const float* from, std::size_t step, std::size_t first_row, std::size_t rows,
+                             std::size_t width, const CandidateFilter& filter, CandidateList* lists) {
   constexpr int kFew = 40;
   const Floats floats;
+  if (!any_passing(from, step, rows, filter)) return;
   const std::uint32_t classes = (1u << width) - 1;
-  HWY_ALIGN float tile[kBlock * kBlock];
-  std::uint32_t bits[kBlock];
-  for (std::size_t first = 0; first < row_count; first += kBlock) {
-    const std::size_t rows = std::min(kBlock, row_count - first);
-    const float* from = scores + first * stride;
-    std::size_t step = stride;
-    if ((first + rows - 1) * stride + kBlock > readable) {
-      // Whole blocks would end beyond the tensor.
-      for (std::size_t r = 0; r < rows; ++r) std::memcpy(tile + r * kBlock, from + r * stride, width * sizeof(float));
-      from = tile;
-      step = kBlock;
+  // Four rows of sixteen classes a word.
+  std::uint64_t words[kBlock / 4] = {};
+  int count = 0;
+  for (std::size_t r = 0; r < rows; ++r) {
+    const std::uint64_t bits = passing_bits(from + r * step, filter) & classes;
+    words[r / 4] |= bits << (r % 4 * kBlock);
+  }
+  for (const std::uint64_t word : words) count += std::popcount(word);
+  if (count <= kFew) {
+    for (std::size_t w = 0; w < kBlock / 4; ++w) {
+      for (std::uint64_t left = words[w]; left != 0; left &= left - 1) {
+        const auto bit = static_cast<std::size_t>(std::countr_zero(left));
+        const std::size_t r = 4 * w + bit / kBlock;
+        const float score = from[r * step + bit % kBlock];
+        CandidateList& list = lists[bit % kBlock];
+        list.keys[list.size] = score != score ? filter.nan_key : order_key(score);
+        list.rows[list.size++] = static_cast<std::uint32_t>(first_row + r);
+      }
     }
-    std::uint32_t any = 0;
-    for (std::size_t r = 0; r < rows; ++r) any |= bits[r] = passing_bits(from + r * step, filter) & classes;
-    if (any == 0) continue;
-    int count = 0;
-    for (std::size_t r = 0; r < rows; ++r) count += std::popcount(bits[r]);
-    if (count <= kFew) {
-      for (std::size_t r = 0; r < rows; ++r) {
-        for (std::uint32_t left = bits[r]; left != 0; left &= left - 1) {
-          const auto c = static_cast<std::size_t>(std::countr_zero(left));
-          HWY_ALIGN std::uint32_t key[kBlock];
-          hn::Store(order_keys(hn::Set(floats, from[r * step + c]), filter.nan_key), Words(), key);
-          CandidateList& list = lists[c];
-          list.keys[list.size] = key[0];
-          list.rows[list.size++] = static_cast<std::uint32_t>(first + r);
+    return;
+  }
+  HWY_ALIGN float turned[kBlock * kBlock];
+  for (std::size_t r = 0; r < rows; ++r) {
+    for (std::size_t c = 0; c < width; ++c) turned[c * kBlock + r] = from[r * step + c];
+  }
+  for (std::size_t c = 0; c < width; ++c) {
+    std::fill(turned + c * kBlock + rows, turned + (c + 1) * kBlock, 0.0f);
+    for (std::size_t i = 0; i < rows; i += hn::Lanes(floats)) {
+      const FloatVector v = hn::Load(floats, turned + c * kBlock + i);
+      append(v, hn::And(passing(v, filter), hn::FirstN(floats, rows - i)), static_cast<std::uint32_t>(first_row + i),
+             filter.nan_key, lists[c]);
+    }
+  }
+}
+
+// All classes of some rows before the next rows, so that memory is read in its order.
+void collect_columns(const float* scores, std::size_t readable, std::size_t stride, std::size_t row_count,
+                     std::size_t width, const CandidateFilter& filter, CandidateList* lists) {
+  HWY_ALIGN float copy[kBlock * kBlock];
+  for (std::size_t row = 0; row < row_count; row += kBlock) {
+    const std::size_t rows = std::min(kBlock, row_count - row);
+    for (std::size_t c = 0; c < width; c += kBlock) {
+      const float* from = scores + row * stride + c;
+      const std::size_t tile_width = std::min(kBlock, width - c);
+      std::size_t step = stride;
+      if ((row + rows - 1) * stride + c + kBlock > readable) {
+        // Whole blocks would end beyond the tensor.
+        for (std::size_t r = 0; r < rows; ++r) {
+          std::memcpy(copy + r * kBlock, from + r * stride, tile_width * sizeof(float));
         }
+        from = copy;
+        step = kBlock;
       }
-      continue;
+      collect_tile(from, step, row, rows, tile_width, filter, lists + c);
     }
-    HWY_ALIGN float turned[kBlock * kBlock] = {};
-    for (std::size_t r = 0; r < rows; ++r) {
-      for (std::size_t c = 0; c < width; ++c) turned[c * kBlock + r] = from[r * step + c];
+  }
+}
+
+KeyRange key_range(const CandidateList& list) {
+  const Words words;
+  const std::size_t lanes = hn::Lanes(words);
+  KeyRange range{list.keys[0], list.keys[0]};
+  std::size_t i = 0;
+  if (list.size >= lanes) {
+    WordVector least = hn::LoadU(words, list.keys);
+    WordVector greatest = least;
+    for (; i + lanes <= list.size; i += lanes) {
+      const WordVector keys = hn::LoadU(words, list.keys + i);
+      least = hn::Min(least, keys);
+      greatest = hn::Max(greatest, keys);
     }
-    for (std::size_t c = 0; c < width; ++c) {
-      for (std::size_t i = 0; i < rows; i += hn::Lanes(floats)) {
-        const FloatVector v = hn::Load(floats, turned + c * kBlock + i);
-        append(v, hn::And(passing(v, filter), hn::FirstN(floats, rows - i)), static_cast<std::uint32_t>(first + i),
-               filter.nan_key, lists[c]);
-      }
+    range = {hn::GetLane(hn::MinOfLanes(words, least)), hn::GetLane(hn::MaxOfLanes(words, greatest))};
+  }
+  for (; i < list.size; ++i) {
+    range.least = std::min(range.least, list.keys[i]);
+    range.greatest = std::max(range.greatest, list.keys[i]);
+  }
+  return range;
+}
+
+void select_keys(const CandidateList& list, KeyRange range, CandidateList& out) {
+  const Words words;
+  const std::size_t lanes = hn::Lanes(words);
+  const WordVector least = hn::Set(words, range.least);
+  const WordVector width = hn::Set(words, range.greatest - range.least);
+  std::size_t size = out.size;
+  std::size_t i = 0;
+  for (; i + lanes <= list.size; i += lanes) {
+    const WordVector keys = hn::LoadU(words, list.keys + i);
+    const auto wanted = hn::Not(hn::Gt(hn::Sub(keys, least), width));
+    hn::StoreU(hn::Compress(keys, wanted), words, out.keys + size);
+    hn::StoreU(hn::Compress(hn::LoadU(words, list.rows + i), wanted), words, out.rows + size);
+    size += hn::CountTrue(words, wanted);
+  }
+  for (; i < list.size; ++i) {
+    out.keys[size] = list.keys[i];
+    out.rows[size] = list.rows[i];
+    size += list.keys[i] - range.least <= range.greatest - range.least ? 1 : 0;
+  }
+  out.size = size;
+}
+
+void sort_few(const CandidateList& list, Candidate* sorted) {
+  using Wide = hn::CappedTag<std::uint64_t, kFewCandidates>;
+  const Wide wide;
+  const std::size_t lanes = hn::Lanes(wide);
+  HWY_ALIGN Candidate candidates[kFewCandidates + HWY_LANES(std::uint64_t)];
+  for (std::size_t i = 0; i < list.size; ++i) candidates[i] = make_candidate(list.keys[i], list.rows[i]);
+  const std::size_t end = (list.size + lanes - 1) / lanes * lanes;
+  std::fill(candidates + list.size, candidates + end, Candidate{0});
+  // No two are equal, so how many are better is a candidate's place. The least is never better than another.
+  for (std::size_t i = 0; i < list.size; ++i) {
+    const auto one = hn::Set(wide, candidates[i]);
+    std::size_t better = 0;
+    for (std::size_t k = 0; k < end; k += lanes) {
+      better += hn::CountTrue(wide, hn::Gt(hn::Load(wide, candidates + k), one));
     }
+    sorted[better] = candidates[i];
   }
 }
 
@@ -182,7 +280,7 @@ void make_blocks(const float* boxes, std::size_t count, bool centered, BoxBlock*
       }
       const FloatVector area = hn::Mul(hn::Sub(x_max, x_min), hn::Sub(y_max, y_min));
       const auto takes_part = hn::Gt(area, hn::Zero(floats));
-      const FloatVector infinity = hn::Set(floats, std::numeric_limits<float>::infinity());
+      const FloatVector infinity = hn::Set(floats, kInfinity);
       hn::Store(hn::IfThenElse(takes_part, x_min, infinity), floats, blocks->x_min.data() + i);
       hn::Store(hn::IfThenElse(takes_part, y_min, infinity), floats, blocks->y_min.data() + i);
       hn::Store(hn::IfThenElse(takes_part, x_max, hn::Neg(infinity)), floats, blocks->x_max.data() + i);
@@ -205,20 +303,33 @@ struct Spread {
         iou_threshold(hn::Set(Floats(), threshold)) {}
 };
 
-// Which boxes from lane `i` of the block overlap `box` by more than its threshold. Intersection and union need no
-// check of their own: areas are positive where sides intersect, an intersection is no greater than either area, also
-// rounded, and what overflows to NaN compares false.
+// The sides that `box` has in common with the boxes from lane `i` of a block.
+struct Common {
+  FloatVector x_min, y_min, x_max, y_max;
+
+  HWY_INLINE Common(const Spread& box, const BoxBlock& block, std::size_t i)
+      : x_min(hn::Max(hn::Load(Floats(), block.x_min.data() + i), box.x_min)),
+        y_min(hn::Max(hn::Load(Floats(), block.y_min.data() + i), box.y_min)),
+        x_max(hn::Min(hn::Load(Floats(), block.x_max.data() + i), box.x_max)),
+        y_max(hn::Min(hn::Load(Floats(), block.y_max.data() + i), box.y_max)) {}
+  HWY_INLINE FloatMask any() const { return hn::And(hn::Gt(x_max, x_min), hn::Gt(y_max, y_min)); }
+};
+
+HWY_INLINE FloatMask meets(const Spread& box, const BoxBlock& block, std::size_t i) {
+  return Common(box, block, i).any();
+}
+
+// Which of them overlap `box` by more than its threshold. Intersection and union need no check of their own: areas are
+// positive where sides meet, an intersection is no greater than either area, also rounded, and what overflows to NaN
+// compares false.
 HWY_INLINE FloatMask overlap(const Spread& box, const BoxBlock& block, std::size_t i) {
   const Floats floats;
-  const FloatVector x_min = hn::Max(hn::Load(floats, block.x_min.data() + i), box.x_min);
-  const FloatVector y_min = hn::Max(hn::Load(floats, block.y_min.data() + i), box.y_min);
-  const FloatVector x_max = hn::Min(hn::Load(floats, block.x_max.data() + i), box.x_max);
-  const FloatVector y_max = hn::Min(hn::Load(floats, block.y_max.data() + i), box.y_max);
-  const FloatMask meets = hn::And(hn::Gt(x_max, x_min), hn::Gt(y_max, y_min));
-  if (hn::AllFalse(floats, meets)) return meets;
-  const FloatVector intersection = hn::Mul(hn::Sub(x_max, x_min), hn::Sub(y_max, y_min));
+  const Common common(box, block, i);
+  const FloatMask any = common.any();
+  if (hn::AllFalse(floats, any)) return any;
+  const FloatVector intersection = hn::Mul(hn::Sub(common.x_max, common.x_min), hn::Sub(common.y_max, common.y_min));
   const FloatVector joined = hn::Sub(hn::Add(hn::Load(floats, block.area.data() + i), box.area), intersection);
-  return hn::And(meets, hn::Gt(hn::Div(intersection, joined), box.iou_threshold));
+  return hn::And(any, hn::Gt(hn::Div(intersection, joined), box.iou_threshold));
 }
 
 bool overlaps_any(const BoxBlock& box, std::size_t lane, const BoxBlock* blocks, std::size_t block_count,
@@ -233,20 +344,28 @@ bool overlaps_any(const BoxBlock& box, std::size_t lane, const BoxBlock* blocks,
   return false;
 }
 
-void overlap_bits(const BoxBlock& box, std::size_t lane, const BoxBlock* blocks, std::size_t block_count,
-                  float iou_threshold, std::uint16_t* words) {
+void overlap_bits(const BoxBlock& box, std::size_t lane, const BlockedBoxes& boxes, float iou_threshold,
+                  std::uint16_t* words) {
+  const Floats floats;
+  const std::size_t lanes = hn::Lanes(floats);
   const Spread one(box, lane, iou_threshold);
-  for (std::size_t k = 0; k < block_count; ++k) {
-    std::uint32_t bits = 0;
-    for (std::size_t i = 0; i < kBlock; i += hn::Lanes(Floats())) bits |= bits_of(overlap(one, blocks[k], i)) << i;
-    words[k] = static_cast<std::uint16_t>(bits);
+  for (std::size_t first = 0; first < boxes.blocks.size(); first += kBlock) {
+    const BoxBlock& bounds = boxes.bounds[first / kBlock];
+    std::uint32_t near = 0;
+    for (std::size_t i = 0; i < kBlock; i += lanes) near |= bits_of(meets(one, bounds, i)) << i;
+    const std::size_t count = std::min(kBlock, boxes.blocks.size() - first);
+    std::fill_n(words + first, count, std::uint16_t{0});
+    for (; near != 0; near &= near - 1) {
+      const std::size_t k = first + static_cast<std::size_t>(std::countr_zero(near));
+      std::uint32_t bits = 0;
+      for (std::size_t i = 0; i < kBlock; i += lanes) bits |= bits_of(overlap(one, boxes.blocks[k], i)) << i;
+      words[k] = static_cast<std::uint16_t>(bits);
+    }
   }
 }
 
-const HeadLoops& loops() {
-  static constexpr HeadLoops kLoops{make_blocks, collect_row, collect_columns, overlaps_any, overlap_bits};
-  return kLoops;
-}
+constexpr HeadLoops kLoops{make_blocks, collect_row, collect_columns, key_range,
+                           select_keys, sort_few,    overlaps_any,    overlap_bits};
 
 }  // namespace lanner::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -254,10 +373,59 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace lanner::kernels {
 
-HWY_EXPORT(loops);
+namespace {
+
+// Highway's own choice at run time needs its library, which measures the CPU's clock whenever a program that links it
+// starts; these are the few features its targets stand for.
+constexpr HeadLoopsRow kRows[] = {
+#if (HWY_TARGETS & HWY_AVX3) && HWY_STATIC_TARGET != HWY_AVX3
+    {"AVX-512",
+     [] {
+       return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2") &&
+              __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+              __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
+     },
+     &N_AVX3::kLoops},
+#endif
+#if (HWY_TARGETS & HWY_AVX2) && HWY_STATIC_TARGET != HWY_AVX2
+    {"AVX2",
+     [] {
+       return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
+              __builtin_cpu_supports("bmi2");
+     },
+     &N_AVX2::kLoops},
+#endif
+    {"baseline", [] { return true; }, &HWY_STATIC_DISPATCH(kLoops)},
+};
+
+std::atomic<const HeadLoops*> chosen_for_test{nullptr};
+
+}  // namespace
+
+std::span<const HeadLoopsRow> head_loops_rows() {
+  return kRows;
+}
 
 const HeadLoops& head_loops() {
-  return HWY_DYNAMIC_DISPATCH(loops)();
+  static const HeadLoops& best = *std::ranges::find_if(kRows, [](const auto& row) { return row.supported(); })->loops;
+  const HeadLoops* chosen = chosen_for_test.load(std::memory_order_relaxed);
+  return chosen != nullptr ? *chosen : best;
+}
+
+void set_head_loops_for_test(const HeadLoops* loops) {
+  chosen_for_test.store(loops, std::memory_order_relaxed);
+}
+
+void make_bounds(std::span<const BoxBlock> blocks, BoxBlock* bounds) {
+  for (std::size_t k = 0; k < blocks.size(); ++k) {
+    BoxBlock& all = bounds[k / kBlock];
+    const std::size_t lane = k % kBlock;
+    if (lane == 0) all.clear();
+    all.x_min[lane] = *std::ranges::min_element(blocks[k].x_min);
+    all.y_min[lane] = *std::ranges::min_element(blocks[k].y_min);
+    all.x_max[lane] = *std::ranges::max_element(blocks[k].x_max);
+    all.y_max[lane] = *std::ranges::max_element(blocks[k].y_max);
+  }
 }
 
 }  // namespace lanner::kernels

@@ -5,11 +5,18 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
+#include <span>
 
 namespace lanner::kernels {
 
 // Boxes are compared in blocks of this many; a bit mask of a block is one 16-bit word.
 inline constexpr std::size_t kBlock = 16;
+
+inline constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+// So many candidates are sorted at once.
+inline constexpr std::size_t kFewCandidates = 64;
 
 // Sixteen boxes, one array a coordinate, and their areas. A box whose area is not positive (or NaN) takes part as one
 // that overlaps nothing, which is also what fills a last block up.
@@ -19,10 +26,28 @@ struct alignas(64) BoxBlock {
   std::array<float, kBlock> x_max;
   std::array<float, kBlock> y_max;
   std::array<float, kBlock> area;  // 0 for those that take no part
+
+  void clear() {
+    x_min.fill(kInfinity);
+    y_min.fill(kInfinity);
+    x_max.fill(-kInfinity);
+    y_max.fill(-kInfinity);
+    area.fill(0);
+  }
 };
 
 constexpr std::size_t block_count(std::size_t box_count) {
   return (box_count + kBlock - 1) / kBlock;
+}
+
+// A candidate by rank: its score's order key above its inverted row, so that greater is better and, of equal scores,
+// the lower row.
+using Candidate = std::uint64_t;
+inline Candidate make_candidate(std::uint32_t key, std::uint32_t row) {
+  return static_cast<Candidate>(key) << 32 | static_cast<std::uint32_t>(~row);
+}
+inline std::uint32_t candidate_row(Candidate candidate) {
+  return static_cast<std::uint32_t>(~static_cast<std::uint32_t>(candidate));
 }
 
 // Candidates of one class: order keys of their scores and their rows, ascending. Both arrays have room for kBlock more
@@ -40,25 +65,56 @@ struct CandidateFilter {
   std::uint32_t nan_key = 0;
 };
 
+// Boxes in blocks, and the sides of each block's boxes taken together, in blocks as well.
+struct BlockedBoxes {
+  std::span<const BoxBlock> blocks;
+  std::span<const BoxBlock> bounds;
+};
+
+struct KeyRange {
+  std::uint32_t least;
+  std::uint32_t greatest;
+};
+
 struct HeadLoops {
   // Makes blocks of `count` boxes [count,4]: two opposite corners (y1, x1, y2, x2) in any order or, when `centered`,
   // (x centre, y centre, width, height).
   void (*make_blocks)(const float* boxes, std::size_t count, bool centered, BoxBlock* blocks);
   // Appends the candidates among `count` scores that lie one after another; row numbers start from 0.
   void (*collect_row)(const float* scores, std::size_t count, const CandidateFilter& filter, CandidateList& list);
-  // Appends the candidates of `width` <= kBlock classes, that of class c and row r at scores[r * stride + c], to their
-  // lists. `readable` is the number of elements from `scores` to the end of its tensor.
+  // Appends the candidates of `width` classes, that of class c and row r at scores[r * stride + c], to their lists.
+  // `readable` is the number of elements from `scores` to the end of its tensor.
   void (*collect_columns)(const float* scores, std::size_t readable, std::size_t stride, std::size_t row_count,
                           std::size_t width, const CandidateFilter& filter, CandidateList* lists);
+  // The least and the greatest key of a list that is not empty.
+  KeyRange (*key_range)(const CandidateList& list);
+  // Appends the candidates of `list` whose keys are in the range, both ends included, to `out`.
+  void (*select_keys)(const CandidateList& list, KeyRange range, CandidateList& out);
+  // Writes the candidates of `list`, at most kFewCandidates, best first.
+  void (*sort_few)(const CandidateList& list, Candidate* sorted);
   // Whether lane `lane` of `box` overlaps a box of `blocks` by more than `iou_threshold`, in [0, 1].
   bool (*overlaps_any)(const BoxBlock& box, std::size_t lane, const BoxBlock* blocks, std::size_t block_count,
                        float iou_threshold);
-  // The same as bits: bit b of words[k] tells of box b of blocks[k].
-  void (*overlap_bits)(const BoxBlock& box, std::size_t lane, const BoxBlock* blocks, std::size_t block_count,
-                       float iou_threshold, std::uint16_t* words);
+  // The same as bits: bit b of words[k] tells of box b of block k.
+  void (*overlap_bits)(const BoxBlock& box, std::size_t lane, const BlockedBoxes& boxes, float iou_threshold,
+                       std::uint16_t* words);
 };
 
-// Those for the CPU this runs on.
+// The loops for an instruction set.
+struct HeadLoopsRow {
+  const char* name;
+  bool (*supported)();  // by this CPU
+  const HeadLoops* loops;
+};
+
+// Those that were compiled, best first; the last is supported everywhere.
+std::span<const HeadLoopsRow> head_loops_rows();
+// The best that this CPU supports, or what a test has chosen.
 const HeadLoops& head_loops();
+// For tests: what head_loops() returns from now on; null for its own choice.
+void set_head_loops_for_test(const HeadLoops* loops);
+
+// Makes the bounds of `blocks`: block_count(blocks.size()) blocks.
+void make_bounds(std::span<const BoxBlock> blocks, BoxBlock* bounds);
 
 }  // namespace lanner::kernels

@@ -2,8 +2,6 @@
 // to the hostile.
 #pragma once
 
-#include <hwy/targets.h>
-
 #include <algorithm>
 #include <bit>
 #include <cmath>
@@ -12,6 +10,7 @@
 #include <optional>
 #include <vector>
 
+#include "kernels/head_loops.h"
 #include "lanner/tensor.h"
 
 namespace lanner::kernels::testing {
@@ -138,13 +137,12 @@ inline std::vector<std::int64_t> suppress_by_definition(const float* boxes, std:
 // Runs `body` with the inner loops of each instruction set that was compiled and that this CPU has.
 template <typename Body>
 void for_each_instruction_set(Body&& body) {
-  for (const std::int64_t target : {HWY_AVX3, HWY_AVX2, HWY_STATIC_TARGET}) {
-    hwy::SetSupportedTargetsForTest(0);
-    if ((hwy::SupportedTargets() & target) == 0) continue;
-    hwy::SetSupportedTargetsForTest(target);
+  for (const HeadLoopsRow& row : head_loops_rows()) {
+    if (!row.supported()) continue;
+    set_head_loops_for_test(row.loops);
     body();
   }
-  hwy::SetSupportedTargetsForTest(0);
+  set_head_loops_for_test(nullptr);
 }
 
 }  // namespace lanner::kernels::testing

@@ -60,6 +60,8 @@ class KernelContext {
   Tensor allocate_scratch(ElementType type, const Shape& shape) { return Tensor::allocate(type, shape, allocator_); }
   // The VM's promise that nobody reads input 0's value after this run.
   void allow_reuse() { may_reuse_ = true; }
+  // What allocate_scratch() takes it from, for threads of the run that allocate on their own.
+  Allocator& allocator() { return allocator_; }
   // For base::parallel_for.
   int threads() const { return threads_; }
 

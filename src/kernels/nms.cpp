@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <limits>
 #include <memory>
+#include <mutex>
 #include <vector>
 
 #include "base/fail.h"
@@ -18,13 +19,7 @@ void KeptBoxes::add(const BoxBlock& box, std::size_t lane) {
   const std::size_t to = size_ % kBlock;
   if (block == blocks_.size()) blocks_.emplace_back();
   BoxBlock& kept = blocks_[block];
-  if (to == 0) {
-    kept.x_min.fill(std::numeric_limits<float>::infinity());
-    kept.y_min.fill(std::numeric_limits<float>::infinity());
-    kept.x_max.fill(-std::numeric_limits<float>::infinity());
-    kept.y_max.fill(-std::numeric_limits<float>::infinity());
-    kept.area.fill(0);
-  }
+  if (to == 0) kept.clear();
   kept.x_min[to] = box.x_min[lane];
   kept.y_min[to] = box.y_min[lane];
   kept.x_max[to] = box.x_max[lane];
@@ -33,13 +28,30 @@ void KeptBoxes::add(const BoxBlock& box, std::size_t lane) {
   ++size_;
 }
 
-void suppress(const HeadLoops& loops, CandidateQueue& queue, std::span<const BoxBlock> blocks, float iou_threshold,
-              std::size_t limit, KeptBoxes& kept, std::vector<std::uint32_t>& kept_rows) {
+void KeptBoxes::clear() {
+  size_ = 0;
+  compared_blocks_ = 0;
+}
+
+bool KeptBoxes::overlap(const HeadLoops& loops, const BoxBlock& box, std::size_t lane, float iou_threshold) {
+  const std::size_t count = block_count(size_);
+  compared_blocks_ += count;
+  return loops.overlaps_any(box, lane, blocks_.data(), count, iou_threshold);
+}
+
+namespace {
+
+// Suppresses until `limit` rows are kept, the candidates are at an end, or, after a stretch of them, `enough(kept)`.
+// Returns whether it stopped for the last reason.
+template <typename Enough>
+bool suppress_until(const HeadLoops& loops, CandidateQueue& queue, std::span<const BoxBlock> blocks,
+                    float iou_threshold, std::size_t limit, KeptBoxes& kept, std::vector<std::uint32_t>& kept_rows,
+                    Enough&& enough) {
   kept.clear();
   std::size_t left = limit;
   while (left > 0) {
     const auto candidates = queue.next();
-    if (candidates.empty()) return;
+    if (candidates.empty()) return false;
     for (const Candidate candidate : candidates) {
       const std::uint32_t row = candidate_row(candidate);
       const BoxBlock& block = blocks[row / kBlock];
@@ -49,15 +61,26 @@ void suppress(const HeadLoops& loops, CandidateQueue& queue, std::span<const Box
         kept.add(block, lane);
       }
       kept_rows.push_back(row);
-      if (--left == 0) return;
+      if (--left == 0) return false;
     }
+    if (enough(kept)) return true;
   }
+  return false;
+}
+
+}  // namespace
+
+void suppress(const HeadLoops& loops, CandidateQueue& queue, std::span<const BoxBlock> blocks, float iou_threshold,
+              std::size_t limit, KeptBoxes& kept, std::vector<std::uint32_t>& kept_rows) {
+  suppress_until(loops, queue, blocks, iou_threshold, limit, kept, kept_rows, [](const KeptBoxes&) { return false; });
 }
 
 namespace {
 
 // What a thread needs for a class.
 struct Scratch {
+  explicit Scratch(const HeadLoops& loops) : queue(loops) {}
+
   SiblingCandidates candidates;
   CandidateQueue queue;
   KeptBoxes kept;
@@ -65,14 +88,20 @@ struct Scratch {
   std::vector<std::uint16_t> row;
 };
 
-// The same as suppress(), with a table.
-void suppress_by_table(OverlapTable& table, std::span<const BoxBlock> blocks, std::size_t limit, Scratch& scratch,
-                       std::vector<std::uint32_t>& kept_rows) {
+// Goes on with the candidates left in the queue after the last `already` of kept_rows were kept, up to `limit` of them.
+void suppress_by_table(OverlapTable& table, std::span<const BoxBlock> blocks, std::size_t already, std::size_t limit,
+                       Scratch& scratch, std::vector<std::uint32_t>& kept_rows) {
   const std::size_t words = table.row_words();
   scratch.suppressed.assign(words, 0);
   scratch.row.resize(words);
-  std::size_t left = limit;
-  while (left > 0) {
+  const auto mark = [&](std::uint32_t row) {
+    if (!(blocks[row / kBlock].area[row % kBlock] > 0)) return;
+    const std::uint16_t* overlaps = table.row(row, scratch.row.data());
+    std::uint16_t* suppressed = scratch.suppressed.data();
+    for (std::size_t i = 0; i < words; ++i) suppressed[i] |= overlaps[i];
+  };
+  for (const std::uint32_t row : std::span(kept_rows).last(already)) mark(row);
+  for (std::size_t left = limit - already; left > 0;) {
     const auto candidates = scratch.queue.next();
     if (candidates.empty()) return;
     for (const Candidate candidate : candidates) {
@@ -80,13 +109,70 @@ void suppress_by_table(OverlapTable& table, std::span<const BoxBlock> blocks, st
       if ((scratch.suppressed[row / kBlock] >> (row % kBlock) & 1) != 0) continue;
       kept_rows.push_back(row);
       if (--left == 0) return;
-      if (!(blocks[row / kBlock].area[row % kBlock] > 0)) continue;
-      const std::uint16_t* overlaps = table.row(row, scratch.row.data());
-      std::uint16_t* suppressed = scratch.suppressed.data();
-      for (std::size_t i = 0; i < words; ++i) suppressed[i] |= overlaps[i];
+      mark(row);
     }
   }
 }
+
+// A table pays where several classes ask for the same rows. A class goes over to it when it has compared as many blocks
+// as its share of its rows costs, if this many classes ask for each row, and is likely to compare as many again.
+constexpr std::int64_t kClassesForTable = 4;
+constexpr std::size_t kClassesOfRow = 8;
+
+bool table_pays(const KeptBoxes& kept, std::size_t candidates_left, std::size_t blocks_of_row) {
+  const std::size_t cost = (kept.size() + kBlock) * blocks_of_row;
+  return kept.compared_blocks() * kClassesOfRow > cost &&
+         candidates_left * block_count(kept.size()) * kClassesOfRow > cost;
+}
+constexpr std::size_t kTableBytes = 16 << 20;
+
+// The boxes of all images in blocks, and for each image a table, made when a class first wants it.
+class ImageBoxes {
+ public:
+  ImageBoxes(const HeadLoops& loops, const ClassSuppression& problem, KernelContext& context)
+      : loops_(loops), iou_threshold_(problem.iou_threshold), context_(context) {
+    const auto images = static_cast<std::size_t>(problem.image_count);
+    const auto box_count = static_cast<std::size_t>(problem.box_count);
+    block_count_ = block_count(box_count);
+    bound_count_ = block_count(block_count_);
+    blocks_ = std::make_unique_for_overwrite<BoxBlock[]>(images * block_count_);
+    bounds_ = std::make_unique_for_overwrite<BoxBlock[]>(images * bound_count_);
+    tables_ = std::vector<LazyTable>(images);
+    for (std::size_t i = 0; i < images; ++i) {
+      loops.make_blocks(problem.boxes + 4 * i * box_count, box_count, problem.centered, &blocks_[i * block_count_]);
+    }
+  }
+
+  BlockedBoxes blocked(std::int64_t image) const {
+    const auto i = static_cast<std::size_t>(image);
+    return {{&blocks_[i * block_count_], block_count_}, {&bounds_[i * bound_count_], bound_count_}};
+  }
+  OverlapTable& table(std::int64_t image) {
+    const auto i = static_cast<std::size_t>(image);
+    LazyTable& lazy = tables_[i];
+    std::call_once(lazy.once, [&] {
+      const BlockedBoxes boxes = blocked(image);
+      make_bounds(boxes.blocks, &bounds_[i * bound_count_]);
+      lazy.table = std::make_unique<OverlapTable>(loops_, boxes, iou_threshold_, kTableBytes, context_.allocator());
+    });
+    return *lazy.table;
+  }
+
+ private:
+  struct LazyTable {
+    std::once_flag once;
+    std::unique_ptr<OverlapTable> table;
+  };
+
+  const HeadLoops& loops_;
+  float iou_threshold_;
+  KernelContext& context_;
+  std::size_t block_count_ = 0;
+  std::size_t bound_count_ = 0;
+  std::unique_ptr<BoxBlock[]> blocks_;
+  std::unique_ptr<BoxBlock[]> bounds_;
+  std::vector<LazyTable> tables_;
+};
 
 }  // namespace
 
@@ -98,51 +184,37 @@ KeptRows suppress_classes(KernelContext& context, const ClassSuppression& proble
   if (problem.limit == 0 || heads == 0 || problem.box_count == 0) return result;
 
   const HeadLoops& loops = head_loops();
-  const auto box_count = static_cast<std::size_t>(problem.box_count);
-  const std::size_t blocks_per_image = block_count(box_count);
-  const auto images = static_cast<std::size_t>(problem.image_count);
-  std::vector<BoxBlock> blocks(images * blocks_per_image);
-  std::vector<std::unique_ptr<OverlapTable>> tables(images);
-  constexpr std::int64_t kClassesForTable = 4;
-  constexpr std::size_t kTableBytes = 16 << 20;
-  for (std::size_t i = 0; i < images; ++i) {
-    BoxBlock* of_image = blocks.data() + i * blocks_per_image;
-    loops.make_blocks(problem.boxes + 4 * i * box_count, box_count, problem.centered, of_image);
-    if (classes < kClassesForTable) continue;
-    tables[i] = std::make_unique<OverlapTable>(loops, std::span(of_image, blocks_per_image), problem.iou_threshold,
-                                               kTableBytes, context);
-  }
-
+  const std::int64_t work = heads * problem.box_count;
+  const int threads = worthwhile_threads(context.threads(), work);
+  const auto limit = static_cast<std::size_t>(problem.limit);
+  ImageBoxes boxes(loops, problem, context);
   const CandidateFilter filter = problem.floor.filter(kNanLast);
-  const auto runs = sibling_runs(problem.offsets, problem.row_stride);
+  const auto runs = sibling_runs(problem.offsets, problem.row_stride, problem.box_count, threads);
   const auto run_count = static_cast<std::int64_t>(runs.size());
-  std::vector<std::vector<std::uint32_t>> kept_rows(images * runs.size());
-  share_out<Scratch>(
-      context.threads(), problem.image_count * run_count, heads * problem.box_count,
-      [&](Scratch& scratch, std::int64_t unit) {
-        const std::int64_t image = unit / run_count;
-        const SiblingRun run = runs[static_cast<std::size_t>(unit % run_count)];
-        const std::span of_image(blocks.data() + static_cast<std::size_t>(image) * blocks_per_image, blocks_per_image);
-        OverlapTable* table = tables[static_cast<std::size_t>(image)].get();
-        auto& kept = kept_rows[static_cast<std::size_t>(unit)];
-        scratch.candidates.collect(loops, problem.scores,
-                                   image * problem.image_stride + problem.offsets[static_cast<std::size_t>(run.first)],
-                                   run.count, problem.row_stride, problem.box_count, filter);
-        for (std::int64_t k = 0; k < run.count; ++k) {
-          const CandidateList& list = scratch.candidates[k];
-          const std::size_t before = kept.size();
-          if (list.size > 0) {
-            scratch.queue.fill(list);
-            const auto limit = static_cast<std::size_t>(problem.limit);
-            if (table != nullptr && list.size >= box_count / 8 + 64) {
-              suppress_by_table(*table, of_image, limit, scratch, kept);
-            } else {
-              suppress(loops, scratch.queue, of_image, problem.iou_threshold, limit, scratch.kept, kept);
-            }
-          }
-          result.starts[static_cast<std::size_t>(image * classes + run.first + k) + 1] = kept.size() - before;
-        }
-      });
+  std::vector<std::vector<std::uint32_t>> kept_rows(static_cast<std::size_t>(problem.image_count) * runs.size());
+  share_out<Scratch>(loops, threads, problem.image_count * run_count, work, [&](Scratch& scratch, std::int64_t unit) {
+    const std::int64_t image = unit / run_count;
+    const SiblingRun run = runs[static_cast<std::size_t>(unit % run_count)];
+    const BlockedBoxes of_image = boxes.blocked(image);
+    auto& kept = kept_rows[static_cast<std::size_t>(unit)];
+    scratch.candidates.collect(loops, problem.scores,
+                               image * problem.image_stride + problem.offsets[static_cast<std::size_t>(run.first)],
+                               run.count, problem.row_stride, problem.box_count, filter);
+    for (std::int64_t k = 0; k < run.count; ++k) {
+      const CandidateList& list = scratch.candidates[k];
+      if (list.size == 0) continue;
+      const std::size_t before = kept.size();
+      scratch.queue.fill(list, 2 * limit);
+      const auto enough = [&](const KeptBoxes& boxes_kept) {
+        return classes >= kClassesForTable && table_pays(boxes_kept, scratch.queue.left(), of_image.blocks.size());
+      };
+      if (suppress_until(loops, scratch.queue, of_image.blocks, problem.iou_threshold, limit, scratch.kept, kept,
+                         enough)) {
+        suppress_by_table(boxes.table(image), of_image.blocks, kept.size() - before, limit, scratch, kept);
+      }
+      result.starts[static_cast<std::size_t>(image * classes + run.first + k) + 1] = kept.size() - before;
+    }
+  });
   for (std::size_t head = 1; head < result.starts.size(); ++head) result.starts[head] += result.starts[head - 1];
   result.rows.reserve(result.starts.back());
   for (const auto& rows : kept_rows) result.rows.insert(result.rows.end(), rows.begin(), rows.end());

@@ -22,16 +22,19 @@ namespace lanner::kernels {
 // The boxes kept so far, copied together so that a candidate is compared with whole blocks of them.
 class KeptBoxes {
  public:
-  void clear() { size_ = 0; }
-  bool overlap(const HeadLoops& loops, const BoxBlock& box, std::size_t lane, float iou_threshold) const {
-    return loops.overlaps_any(box, lane, blocks_.data(), block_count(size_), iou_threshold);
-  }
+  void clear();
+  std::size_t size() const { return size_; }
+  // Whether one of them overlaps lane `lane` of `box` by more than `iou_threshold`.
+  bool overlap(const HeadLoops& loops, const BoxBlock& box, std::size_t lane, float iou_threshold);
   // Only for a box with an area; others overlap nothing.
   void add(const BoxBlock& box, std::size_t lane);
+  // What overlap() has had to look at since clear(), at most.
+  std::size_t compared_blocks() const { return compared_blocks_; }
 
  private:
   std::vector<BoxBlock> blocks_;
   std::size_t size_ = 0;
+  std::size_t compared_blocks_ = 0;
 };
 
 // Appends to `kept_rows` up to `limit` rows of `queue`, best first: each in order of rank, unless a kept one overlaps

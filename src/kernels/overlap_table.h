@@ -3,14 +3,14 @@
 // overlap computed again for each class.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <span>
 
 #include "kernels/head_loops.h"
-#include "kernels/kernel.h"
+#include "lanner/tensor.h"
 
 namespace lanner::kernels {
 
@@ -20,15 +20,15 @@ namespace lanner::kernels {
 class OverlapTable {
  public:
   // For overlaps by more than `iou_threshold`. Rows beyond `byte_budget` are never kept.
-  OverlapTable(const HeadLoops& loops, std::span<const BoxBlock> blocks, float iou_threshold, std::size_t byte_budget,
-               KernelContext& context)
+  OverlapTable(const HeadLoops& loops, const BlockedBoxes& boxes, float iou_threshold, std::size_t byte_budget,
+               Allocator& allocator)
       : loops_(loops),
-        blocks_(blocks),
+        boxes_(boxes),
         iou_threshold_(iou_threshold),
-        row_words_((blocks.size() + 31) / 32 * 32),
-        capacity_(std::min(blocks.size() * kBlock, byte_budget / (row_words_ * sizeof(std::uint16_t)))),
-        memory_(context.allocate_scratch(ElementType::kUint16, {static_cast<std::int64_t>(capacity_ * row_words_)})),
-        places_(std::make_unique<std::atomic<std::int32_t>[]>(blocks.size() * kBlock)) {}
+        row_words_((boxes.blocks.size() + 31) / 32 * 32),
+        capacity_(std::min(boxes.blocks.size() * kBlock, byte_budget / (row_words_ * sizeof(std::uint16_t)))),
+        memory_(Tensor::allocate(ElementType::kUint16, {static_cast<std::int64_t>(capacity_ * row_words_)}, allocator)),
+        places_(std::make_unique<std::atomic<std::int32_t>[]>(boxes.blocks.size() * kBlock)) {}
 
   // Words of a row, a bit for each box: a multiple of 64 bytes.
   std::size_t row_words() const { return row_words_; }
@@ -61,12 +61,12 @@ class OverlapTable {
     return memory_.data<std::uint16_t>() + static_cast<std::size_t>(number - kFirst) * row_words_;
   }
   void make(std::size_t box, std::uint16_t* words) const {
-    loops_.overlap_bits(blocks_[box / kBlock], box % kBlock, blocks_.data(), blocks_.size(), iou_threshold_, words);
-    std::fill(words + blocks_.size(), words + row_words_, std::uint16_t{0});
+    loops_.overlap_bits(boxes_.blocks[box / kBlock], box % kBlock, boxes_, iou_threshold_, words);
+    std::fill(words + boxes_.blocks.size(), words + row_words_, std::uint16_t{0});
   }
 
   const HeadLoops& loops_;
-  std::span<const BoxBlock> blocks_;
+  BlockedBoxes boxes_;
   float iou_threshold_;
   std::size_t row_words_;
   std::size_t capacity_;

@@ -23,7 +23,7 @@ struct NamedEvent {
   double duration_us;
   int lane;
   int run;
-  bool wide = false;             // all lanes worked on it
+  bool wide = false;             // it had all threads to itself
   bool critical = false;         // on the critical path of its run
   EventIndex parent = kNoEvent;  // the If, Loop or subgraph it is inside
   double own_us = 0;             // without the instructions inside; of a subgraph and of its children the duration

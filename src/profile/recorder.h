@@ -31,7 +31,7 @@ struct Event {
   std::int64_t end_ns;
   int lane;
   int run;
-  bool wide;   // all lanes of the session worked on it
+  bool wide;   // it had all threads of the session to itself
   int thread;  // that recorded it: a subgraph's children are recorded by the thread that records the subgraph
 };
 

@@ -216,19 +216,38 @@ NamedValues Session::run(const NamedValues& inputs) {
 }
 
 Profile Session::profile(const NamedValues& inputs, int runs) {
+  Session* const self = this;
+  return profile_in_turns({&self, 1}, inputs, runs).front();
+}
+
+std::vector<Profile> Session::profile_in_turns(std::span<Session* const> sessions, const NamedValues& inputs,
+                                               int runs) {
   if (runs < 1) base::invalid("input.runs", "the number of runs must be at least 1, but is {}", runs);
-  do {
-    state_->run(inputs, nullptr);
-  } while (!state_->settled);
-  profile::Recorder recorder;
-  profile::RunTimes times;
-  for (int i = 0; i < runs; ++i) {
-    recorder.begin_run();
-    times.start_ns.push_back(base::now_ns());
-    state_->run(inputs, &recorder);
-    times.end_ns.push_back(base::now_ns());
+  struct Recording {
+    profile::Recorder recorder;
+    profile::RunTimes times;
+  };
+  std::vector<Recording> recordings(sessions.size());
+  for (Session* session : sessions) {
+    do {
+      session->state_->run(inputs, nullptr);
+    } while (!session->state_->settled);
   }
-  return Profile(profile::summarize(recorder, times, state_->facts()));
+  for (int run = 0; run < runs; ++run) {
+    for (std::size_t i = 0; i < sessions.size(); ++i) {
+      auto& [recorder, times] = recordings[i];
+      recorder.begin_run();
+      times.start_ns.push_back(base::now_ns());
+      sessions[i]->state_->run(inputs, &recorder);
+      times.end_ns.push_back(base::now_ns());
+    }
+  }
+  std::vector<Profile> profiles;
+  for (std::size_t i = 0; i < sessions.size(); ++i) {
+    profiles.emplace_back(
+        profile::summarize(recordings[i].recorder, recordings[i].times, sessions[i]->state_->facts()));
+  }
+  return profiles;
 }
 
 // Free sessions are a stack under a mutex; a caller that finds none waits for the condition variable, which every

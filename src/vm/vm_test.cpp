@@ -271,6 +271,27 @@ std::string chain_text(int length) {
   return text + "  outputs(" + std::to_string(length) + ")\n}\n";
 }
 
+TEST(Session, SeveralAreProfiledInTurns) {
+  Session one(Program::from_text(kLoop), {.threads = 1});
+  Session other(Program::from_text(kLoop), {.threads = 2});
+  Session* const sessions[] = {&one, &other};
+  const NamedValues inputs{{"trips", Tensor::scalar<std::int64_t>(2)}, {"x", floats({1, 1})}};
+  const std::vector<Profile> profiles = Session::profile_in_turns(sessions, inputs, 3);
+  ASSERT_EQ(profiles.size(), 2u);
+  for (const Profile& profile : profiles) {
+    EXPECT_EQ(profile.run_count(), 3);
+    EXPECT_EQ(profile.data().events.size(), 3u * (2u + 2u + 1u));
+    // Between two runs of one session there is one of the other.
+    for (std::size_t run = 1; run < 3; ++run) {
+      EXPECT_GT(profile.data().run_start_us[run],
+                profile.data().run_start_us[run - 1] + 1000 * profile.run_ms()[run - 1]);
+    }
+  }
+  EXPECT_EQ(profiles[0].data().facts.threads, 1);
+  EXPECT_EQ(profiles[1].data().facts.threads, 2);
+  EXPECT_EQ(reason_of([&] { Session::profile_in_turns(sessions, inputs, 0); }), "input.runs");
+}
+
 TEST(Session, ProfileCountsTheArenasOfAllBlocks) {
   Session session(Program::from_text(chain_text(5)), {.threads = 1});
   const Profile profile = session.profile({{"x", Tensor::allocate(ElementType::kFloat32, {1000})}}, 1);

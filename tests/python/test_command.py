@@ -248,7 +248,7 @@ def test_compare_prints_both_tables(folder):
         assert both[side]["runs"] == 2
         for row in both[side]["rows"]:
             assert any(row["operator"][:31] in line and f"{row['sum_us']:.1f}" in line for line in lines[4:])
-    assert re.fullmatch(r"2 runs each on 2 threads; [\d.]+ ms became [\d.]+ ms: [\d.]+ times as fast", lines[-1])
+    assert re.fullmatch(r"2 runs of each in turn on 2 threads; [\d.]+ ms became [\d.]+ ms: [\d.]+ times as fast", lines[-1])
     assert json.loads((folder / "t.json").read_text())["traceEvents"] and (folder / "r.html").stat().st_size > 10_000
     assert set(json.loads(succeeds(folder, "profile", "conv.onnx", "--compare", "--runs", 1, "--json"))) == {"without", "with"}
 

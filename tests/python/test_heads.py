@@ -5,6 +5,7 @@ other approximations here and there, right to about one unit in the last place. 
 kept boxes and no overlap and threshold are closer than that, unless they are equal on purpose.
 """
 
+import functools
 import gzip
 import sys
 from pathlib import Path
@@ -22,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench" / "heads"))
 
 import inputs as head_inputs  # noqa: E402
 
+busy, dense = functools.cache(head_inputs.busy), functools.cache(head_inputs.dense)
 NAMES = sorted(path.name.removesuffix(".onnx.gz") for path in head_inputs.HEADS.glob("*.onnx.gz"))
 ROUNDING = 2e-6  # of scores, and of boxes relative to the picture
 PICTURE_SIDES = {"tf": 1, "tv_ssd": 300, "tv": 256}
@@ -42,7 +44,7 @@ def has_background(kind):
 
 def some_classes_without_candidates(kind):
     """Of a dense input: the first class, the last, and two in between."""
-    inputs = head_inputs.dense(kind)
+    inputs = dense(kind)
     name, logits = logits_of(inputs)
     first = int(has_background(kind))
     logits[..., [first, first + 3, first + 4, -1]] = NOTHING
@@ -50,7 +52,7 @@ def some_classes_without_candidates(kind):
 
 
 def one_class_with_candidates(kind):
-    inputs = head_inputs.busy(kind)
+    inputs = busy(kind)
     name, logits = logits_of(inputs)
     others = np.full_like(logits, NOTHING)
     others[..., 2] = logits[..., 2]
@@ -60,7 +62,7 @@ def one_class_with_candidates(kind):
 
 
 def nothing_above_threshold(kind):
-    inputs = head_inputs.busy(kind)
+    inputs = busy(kind)
     name, logits = logits_of(inputs)
     logits[...] = NOTHING
     if has_background(kind):
@@ -76,7 +78,7 @@ def one_candidate(kind):
 
 
 def all_scores_equal(kind):
-    inputs = head_inputs.busy(kind)
+    inputs = busy(kind)
     name, logits = logits_of(inputs)
     logits[...] = 1
     if kind.startswith("tv_ssd"):
@@ -85,20 +87,20 @@ def all_scores_equal(kind):
 
 
 def many_scores_equal(kind):
-    inputs = head_inputs.busy(kind)
+    inputs = busy(kind)
     name, logits = logits_of(inputs)
     return inputs | {name: np.round(logits / STEP) * np.float32(STEP)}
 
 
 def identical_boxes(kind):
     """Every anchor with the same deltas as its neighbours, so that boxes of the same size and place coincide."""
-    inputs = head_inputs.busy(kind)
+    inputs = busy(kind)
     (name,) = [name for name in inputs if "box" in name]
     boxes = np.zeros_like(inputs[name])
     return inputs | {name: boxes}
 
 
-CASES = [head_inputs.busy, head_inputs.dense, some_classes_without_candidates, one_class_with_candidates,
+CASES = [busy, dense, some_classes_without_candidates, one_class_with_candidates,
          nothing_above_threshold, one_candidate, all_scores_equal, many_scores_equal, identical_boxes]
 
 
@@ -106,12 +108,13 @@ def model_of(name):
     return gzip.decompress((head_inputs.HEADS / f"{name}.onnx.gz").read_bytes())
 
 
-def reference(data):
-    """ONNX Runtime's model as a function from inputs to outputs by name."""
+@functools.cache
+def reference(name):
+    """A fixture in ONNX Runtime, as a function from inputs to outputs by name."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 2
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(model_of(name), options, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     return lambda inputs: dict(zip(names, session.run(None, inputs), strict=True))
 
@@ -123,8 +126,8 @@ def count_of(outputs):
 @pytest.fixture(scope="module", params=NAMES)
 def head(request):
     """The kind of a fixture, and the model in Lanner and in ONNX Runtime as functions."""
-    data = model_of(request.param)
-    return head_inputs.kind_of(request.param), lanner.compile(data, threads=2).run, reference(data)
+    model = lanner.compile(model_of(request.param), threads=2)
+    return head_inputs.kind_of(request.param), model.run, reference(request.param)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
@@ -146,8 +149,8 @@ def test_the_same_detections_in_the_same_order(head, case):
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name.endswith("opset18")])
 def test_inputs_are_what_they_are_called(name):
-    kind, run = head_inputs.kind_of(name), reference(model_of(name))
-    assert count_of(run(head_inputs.busy(kind))) >= 100
+    kind, run = head_inputs.kind_of(name), reference(name)
+    assert count_of(run(busy(kind))) >= 100
     assert count_of(run(one_candidate(kind))) == (100 if kind == "tf_v5" else 1)  # tf_v5 pads every class
     if kind != "tf_v5":
         assert count_of(run(nothing_above_threshold(kind))) == 0
@@ -174,7 +177,7 @@ def test_as_many_candidates_as_a_trained_detector_has(kind):
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
 def test_the_head_batched_by_hand_is_the_same_head(load, case):
     inputs = case("tf_ssd")
-    unrolled, batched = (reference(model_of(f"tf_ssd_{load}_{form}"))(inputs) for form in ("opset18", "batched"))
+    unrolled, batched = (reference(f"tf_ssd_{load}_{form}")(inputs) for form in ("opset18", "batched"))
     for name in unrolled:
         np.testing.assert_array_equal(batched[name], unrolled[name], err_msg=name)
 

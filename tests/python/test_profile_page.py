@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import shapes_inputs
 
+import lanner
+
 CHROMIUM = shutil.which("chromium")
 COMMAND = shutil.which("lanner", path=os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]]))
 RUNS = 6
@@ -155,6 +157,20 @@ def test_runs_can_be_chosen_and_tables_sorted_and_filtered(folder):
     assert [number for number, _, _ in result["runs"]] == list(range(RUNS))
     for number, name, rectangles in result["runs"]:
         assert name.startswith(f"run {number + 1} of {RUNS}: ") and rectangles > 100
+
+
+def test_what_a_loop_runs_has_a_row_of_its_own(folder):
+    onnx = pytest.importorskip("onnx")
+    model = onnx.parser.parse_model(
+        '<ir_version: 10, opset_import: ["" : 21]> g (int64 n, float[9] x) => (float[9] y) { go = Constant <value = bool'
+        ' {1}> () a = Relu(x) b = Loop (n, go, a) <body = b (int64 i, bool in, float[9] v) => (bool out, float[9] w)'
+        ' { out = Identity(in) w = Mul(v, v) }> y = Neg(b) }')
+    page = folder / "loop.html"
+    lanner.compile(model).profile({"n": np.int64(4), "x": np.ones(9, np.float32)}, runs=2).html(page)
+    rows = answer(page, "return view.rows.map((row) => [row.title, row.events.map((event) => event.label.op)]);")
+    rows = {title: operators for title, operators in rows}
+    assert rows["lane 0"] == rows["critical path"] == ["Relu", "Loop", "Neg"]
+    assert rows["inside If, Loop"].count("Mul") == 4 and set(rows["inside If, Loop"]) <= {"Mul", "Identity"}
 
 
 def test_a_comparison_shows_either_profile(folder):

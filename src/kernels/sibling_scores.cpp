@@ -1,0 +1,61 @@
+#include "kernels/sibling_scores.h"
+
+namespace lanner::kernels {
+
+namespace {
+
+// Room for the candidates of one sibling, in a list's two arrays.
+std::size_t list_room(std::size_t rows) {
+  return (rows + 2 * kBlock - 1) / kBlock * kBlock;
+}
+
+}  // namespace
+
+std::vector<SiblingRun> sibling_runs(std::span<const std::int64_t> offsets, std::int64_t row_stride,
+                                     std::int64_t row_count, int threads) {
+  constexpr std::int64_t kRunsPerThread = 3;
+  constexpr std::int64_t kMostBytes = 32 << 20;  // of a run's candidates
+  const auto count = static_cast<std::int64_t>(offsets.size());
+  const std::int64_t wanted_runs = threads == 1 ? 1 : kRunsPerThread * threads;
+  const auto bytes =
+      static_cast<std::int64_t>(2 * sizeof(std::uint32_t) * list_room(static_cast<std::size_t>(row_count)));
+  const std::int64_t most = row_stride == 1 ? 1
+                                            : std::clamp<std::int64_t>((count + wanted_runs - 1) / wanted_runs, 1,
+                                                                       std::max<std::int64_t>(1, kMostBytes / bytes));
+  std::vector<SiblingRun> runs;
+  for (std::int64_t k = 0; k < count; ++k) {
+    const auto i = static_cast<std::size_t>(k);
+    if (!runs.empty() && runs.back().count < most && offsets[i] == offsets[i - 1] + 1) {
+      ++runs.back().count;
+    } else {
+      runs.push_back({k, 1});
+    }
+  }
+  return runs;
+}
+
+void SiblingCandidates::collect(const HeadLoops& loops, std::span<const float> scores, std::int64_t offset,
+                                std::int64_t count, std::int64_t row_stride, std::int64_t row_count,
+                                const CandidateFilter& filter) {
+  const auto rows = static_cast<std::size_t>(row_count);
+  const auto width = static_cast<std::size_t>(count);
+  const std::size_t room = list_room(rows);
+  if (capacity_ < 2 * room * width) {
+    capacity_ = 2 * room * width;
+    memory_ = std::make_unique_for_overwrite<std::uint32_t[]>(capacity_);
+  }
+  lists_.resize(width);
+  for (std::size_t c = 0; c < width; ++c) {
+    lists_[c] = {memory_.get() + 2 * c * room, memory_.get() + (2 * c + 1) * room, 0};
+  }
+  if (rows == 0) return;
+  const float* from = scores.data() + offset;
+  if (row_stride == 1 && width == 1) {
+    loops.collect_row(from, rows, filter, lists_[0]);
+  } else {
+    loops.collect_columns(from, scores.size() - static_cast<std::size_t>(offset), static_cast<std::size_t>(row_stride),
+                          rows, width, filter, lists_.data());
+  }
+}
+
+}  // namespace lanner::kernels
