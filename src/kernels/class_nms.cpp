@@ -4,16 +4,22 @@
 // Inputs: boxes float32[A,4], leading ones allowed; scores float32 of any shape; optional filter_threshold float32;
 // max_output_boxes_per_class int64 or int32, nothing is kept when absent or not positive; optional iou_threshold
 // float32, 0; optional score_threshold float32. A row is a candidate when its score is above both thresholds.
-// Attributes: `offsets` and `row_stride`, head_inputs.h; `center_point_box` as in NonMaxSuppression.
+// Attributes: `offsets` and `row_stride`, head_inputs.h; `center_point_box` as in NonMaxSuppression; `activation`, when
+// "Sigmoid", says that a score is the sigmoid of what `scores` holds, as the operator Sigmoid computes it.
 // Outputs, sibling after sibling, each best first: rows int64[M], indices into boxes; siblings int64[M]; scores
 // float32[M]; boxes float32[M,4], as they came.
 #include <algorithm>
 #include <cstdint>
+#include <string>
 
 #include "base/fail.h"
+#include "base/parallel.h"
+#include "kernels/broadcast.h"
 #include "kernels/head_inputs.h"
 #include "kernels/kernel.h"
+#include "kernels/logit_scores.h"
 #include "kernels/nms.h"
+#include "kernels/vector_math.h"
 
 namespace lanner::kernels {
 
@@ -33,9 +39,19 @@ std::int64_t box_count(const Tensor& boxes) {
   return shape[rank - 2];
 }
 
-void run_class_nms(KernelContext& context, const SiblingLayout& layout, bool centered) {
+// The scores of logits, all of them.
+Tensor all_scores(KernelContext& context, const Tensor& logits) {
+  Tensor scores = context.allocate_scratch(ElementType::kFloat32, logits.shape());
+  base::parallel_for(context.threads(), logits.element_count(), kElementGrain,
+                     [&](std::int64_t begin, std::int64_t end) {
+                       math::sigmoid_array(logits.data<float>() + begin, scores.data<float>() + begin, end - begin);
+                     });
+  return scores;
+}
+
+void run_class_nms(KernelContext& context, const SiblingLayout& layout, bool centered, bool logits) {
   const Tensor& boxes = context.input(0);
-  const Tensor& scores = context.input(1);
+  Tensor scores = context.input(1);
   const std::int64_t count = box_count(boxes);
   layout.check(scores, count);
   const auto* box_data = boxes.data<float>();
@@ -43,11 +59,15 @@ void run_class_nms(KernelContext& context, const SiblingLayout& layout, bool cen
   problem.box_count = count;
   problem.boxes = box_data;
   problem.centered = centered;
-  problem.scores = scores.values<float>();
   problem.offsets = layout.offsets;
   problem.row_stride = layout.row_stride;
   problem.floor =
       ScoreFloor(read_scalar<float>(context, 2, "filter_threshold"), read_scalar<float>(context, 5, "score_threshold"));
+  if (logits) {
+    problem.logits = logit_bound(problem.floor.filter(0)).has_value();
+    if (!problem.logits) scores = all_scores(context, scores);
+  }
+  problem.scores = scores.values<float>();
   problem.limit = std::clamp<std::int64_t>(read_count(context, 3, "max_output_boxes_per_class", 0), 0, count);
   problem.iou_threshold = read_iou_threshold(context, 4);
   const KeptRows kept = suppress_classes(context, problem);
@@ -55,7 +75,8 @@ void run_class_nms(KernelContext& context, const SiblingLayout& layout, bool cen
   const auto total = static_cast<std::int64_t>(kept.rows.size());
   auto* row_out = context.allocate_output(0, ElementType::kInt64, {total}).data<std::int64_t>();
   auto* sibling_out = context.allocate_output(1, ElementType::kInt64, {total}).data<std::int64_t>();
-  auto* score_out = context.allocate_output(2, ElementType::kFloat32, {total}).data<float>();
+  auto* const all_scores_out = context.allocate_output(2, ElementType::kFloat32, {total}).data<float>();
+  float* score_out = all_scores_out;
   auto* box_out = context.allocate_output(3, ElementType::kFloat32, {total, 4}).data<float>();
   for (std::size_t k = 0; k < layout.offsets.size(); ++k) {
     const float* column = scores.data<float>() + layout.offsets[k];
@@ -67,6 +88,7 @@ void run_class_nms(KernelContext& context, const SiblingLayout& layout, bool cen
       box_out = std::copy_n(box_data + 4 * static_cast<std::size_t>(row), 4, box_out);
     }
   }
+  if (problem.logits) math::sigmoid_array(all_scores_out, all_scores_out, total);
 }
 
 }  // namespace
@@ -76,9 +98,12 @@ std::unique_ptr<Kernel> make_ClassNonMaxSuppression(const KernelInfo& info) {
   if (centered != 0 && centered != 1) {
     base::invalid("op.attribute", "attribute 'center_point_box' must be 0 or 1, but is {}", centered);
   }
-  return make_kernel([centered, layout = SiblingLayout(info.attributes)](KernelContext& context) {
-    run_class_nms(context, layout, centered == 1);
-  });
+  const std::string activation = info.attributes.get_string("activation", "");
+  if (!activation.empty() && activation != "Sigmoid") {
+    base::invalid("op.attribute", "attribute 'activation' must be \"Sigmoid\" or absent, but is \"{}\"", activation);
+  }
+  return make_kernel([centered, logits = !activation.empty(), layout = SiblingLayout(info.attributes)](
+                         KernelContext& context) { run_class_nms(context, layout, centered == 1, logits); });
 }
 
 }  // namespace lanner::kernels

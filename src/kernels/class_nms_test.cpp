@@ -22,6 +22,7 @@ struct Problem {
   Tensor limit = Tensor::scalar<I>(100);
   std::optional<float> iou;
   std::optional<float> score;
+  bool logits = false;
 };
 
 // The four outputs as bits, so that NaN equals itself and the zeros differ.
@@ -46,10 +47,10 @@ Tensor optional_scalar(std::optional<float> value) {
 Result fused(const Problem& p, int threads = 1) {
   const std::vector<Tensor> inputs = {
       p.boxes, p.scores, optional_scalar(p.filter), p.limit, optional_scalar(p.iou), optional_scalar(p.score)};
-  const auto out = run_operator(
-      "ClassNonMaxSuppression",
-      attributes({{"offsets", p.offsets}, {"row_stride", p.row_stride}, {"center_point_box", I{p.centered}}}), inputs,
-      4, threads);
+  auto settings =
+      attributes({{"offsets", p.offsets}, {"row_stride", p.row_stride}, {"center_point_box", I{p.centered}}});
+  if (p.logits) settings.set("activation", std::string("Sigmoid"));
+  const auto out = run_operator("ClassNonMaxSuppression", settings, inputs, 4, threads);
   return {elements<I>(out[0].tensor()), elements<I>(out[1].tensor()), bits(out[2].tensor()), bits(out[3].tensor())};
 }
 
@@ -161,6 +162,37 @@ TEST(ClassNonMaxSuppression, IsTheOperatorsItStandsForOnLargeHeads) {
     for_each_instruction_set([&] { ASSERT_EQ(fused(p), expected) << "round " << round; });
     ASSERT_EQ(fused(p, 4), expected) << "round " << round;
   }
+}
+
+// Thresholds at, just below and just above scores of the problem, and where a bound for logits ends.
+TEST(ClassNonMaxSuppression, ScoresOfLogits) {
+  Random random(3);
+  std::size_t kept = 0;
+  for (int round = 0; round < 2000; ++round) {
+    Problem p = random_problem(random);
+    Problem scored = p;
+    for (float& logit : p.scores.values<float>()) {
+      logit = 40 * (random.unit() - 0.7f);
+      if (round % 3 == 0) logit = 0.5f * static_cast<float>(random.below(20) - 10);
+      if (random.one_in(30)) logit = random.one_in(2) ? INFINITY : -INFINITY;
+      if (random.one_in(30)) logit = random.one_in(2) ? NAN : -0.0f;
+    }
+    scored.scores = run("Sigmoid", {p.scores});
+    if (!random.one_in(4) && p.scores.element_count() > 0) {
+      const float score = scored.scores.data<float>()[random.below(p.scores.element_count())];
+      p.filter = random.one_in(3) ? std::nextafterf(score, random.one_in(2) ? 0.0f : 1.0f) : score;
+    } else if (random.one_in(2)) {
+      constexpr float kThresholds[] = {0.99999994f, 1, 1e-30f, 1e-38f, 1e-8f, 0, -1, NAN};
+      p.filter = kThresholds[random.below(8)];
+    }
+    scored.filter = p.filter;
+    p.logits = true;
+    const Result expected = composed(scored);
+    for_each_instruction_set([&] { ASSERT_EQ(fused(p), expected) << "round " << round; });
+    ASSERT_EQ(fused(p, 1 + round % 4), expected) << "round " << round;
+    kept += expected.rows.size();
+  }
+  EXPECT_GT(kept, 40000u);
 }
 
 TEST(ClassNonMaxSuppression, LeavesOutSiblingsWithoutCandidates) {

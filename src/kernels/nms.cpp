@@ -9,6 +9,7 @@
 
 #include "base/fail.h"
 #include "kernels/kernel.h"
+#include "kernels/logit_scores.h"
 #include "kernels/overlap_table.h"
 #include "kernels/sibling_scores.h"
 
@@ -86,6 +87,7 @@ struct Scratch {
   KeptBoxes kept;
   std::vector<std::uint16_t> suppressed;  // a bit for each box
   std::vector<std::uint16_t> row;
+  std::vector<float> scores;
 };
 
 // Goes on with the candidates left in the queue after the last `already` of kept_rows were kept, up to `limit` of them.
@@ -189,6 +191,8 @@ KeptRows suppress_classes(KernelContext& context, const ClassSuppression& proble
   const auto limit = static_cast<std::size_t>(problem.limit);
   ImageBoxes boxes(loops, problem, context);
   const CandidateFilter filter = problem.floor.filter(kNanLast);
+  CandidateFilter collected = filter;
+  if (problem.logits) collected.floor = logit_bound(filter).value();
   const auto runs = sibling_runs(problem.offsets, problem.row_stride, problem.box_count, threads);
   const auto run_count = static_cast<std::int64_t>(runs.size());
   std::vector<std::vector<std::uint32_t>> kept_rows(static_cast<std::size_t>(problem.image_count) * runs.size());
@@ -199,9 +203,10 @@ KeptRows suppress_classes(KernelContext& context, const ClassSuppression& proble
     auto& kept = kept_rows[static_cast<std::size_t>(unit)];
     scratch.candidates.collect(loops, problem.scores,
                                image * problem.image_stride + problem.offsets[static_cast<std::size_t>(run.first)],
-                               run.count, problem.row_stride, problem.box_count, filter);
+                               run.count, problem.row_stride, problem.box_count, collected);
     for (std::int64_t k = 0; k < run.count; ++k) {
-      const CandidateList& list = scratch.candidates[k];
+      CandidateList& list = scratch.candidates[k];
+      if (problem.logits) score_logits(list, filter.floor, scratch.scores);
       if (list.size == 0) continue;
       const std::size_t before = kept.size();
       scratch.queue.fill(list, 2 * limit);

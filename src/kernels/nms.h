@@ -50,6 +50,7 @@ struct ClassSuppression {
   bool centered = false;
   // Score of box r for class k of image i: scores[i * image_stride + offsets[k] + r * row_stride].
   std::span<const float> scores;
+  bool logits = false;  // the score is the sigmoid of that; only where logit_bound() knows a bound for `floor`
   std::int64_t image_stride = 0;
   std::span<const std::int64_t> offsets;
   std::int64_t row_stride = 1;

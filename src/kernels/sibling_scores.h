@@ -36,7 +36,7 @@ class SiblingCandidates {
   // Collects those of `count` siblings whose scores of row 0 begin at scores[offset].
   void collect(const HeadLoops& loops, std::span<const float> scores, std::int64_t offset, std::int64_t count,
                std::int64_t row_stride, std::int64_t row_count, const CandidateFilter& filter);
-  const CandidateList& operator[](std::int64_t sibling) const { return lists_[static_cast<std::size_t>(sibling)]; }
+  CandidateList& operator[](std::int64_t sibling) { return lists_[static_cast<std::size_t>(sibling)]; }
 
  private:
   std::unique_ptr<std::uint32_t[]> memory_;
