@@ -1,7 +1,8 @@
-"""One runtime with one model in a process of its own: driven by compare_peers.py over lines of JSON on stdin and stdout.
+"""One runtime with one model in a process of its own: driven by compare_peers.py and heads/compare.py over lines of JSON
+on stdin and stdout.
 
-Commands: {"do": "load", "model": PATH, "threads": N}, {"do": "run", "count": N}, {"do": "memory"}. A worker sleeps while
-another one is measured.
+Commands: {"do": "load", "model": PATH, "threads": N} (for Lanner also "lanes"), {"do": "run", "count": N}, {"do": "save",
+"path": NPZ}, which writes the outputs in the model's order, {"do": "memory"}. A worker sleeps while another one is measured.
 """
 
 import json
@@ -17,9 +18,9 @@ class Lanner:
 
         self.lanner = lanner
 
-    def load(self, path, threads):
-        model = self.lanner.load(path, threads=threads) if path.endswith(".lanner") else self.lanner.compile(path, threads=threads)
-        return model.run
+    def load(self, path, threads, **settings):
+        load = self.lanner.load if path.endswith(".lanner") else self.lanner.compile
+        return load(path, threads=threads, **settings).run
 
 
 class OnnxRuntime:
@@ -69,8 +70,9 @@ def main():
     for line in sys.stdin:
         command = json.loads(line)
         if command["do"] == "load":
+            settings = {key: value for key, value in command.items() if key not in ("do", "model")}
             start = time.perf_counter()
-            run = runtime.load(command["model"], command["threads"])
+            run = runtime.load(command["model"], **settings)
             answer = {"load_ms": 1e3 * (time.perf_counter() - start)}
             start = time.perf_counter()
             run(inputs)
@@ -82,6 +84,10 @@ def main():
                 run(inputs)
                 times.append(1e3 * (time.perf_counter() - start))
             answer = {"ms": times}
+        elif command["do"] == "save":
+            outputs = run(inputs)
+            np.savez(command["path"], *(outputs.values() if hasattr(outputs, "values") else outputs))
+            answer = {}
         else:
             answer = memory_mib()
         print(json.dumps(answer), flush=True)

@@ -250,7 +250,25 @@ NB_MODULE(_core, m) {
       .def("child_rows", [](const Profile& profile) { return row_tuples(profile.child_rows()); })
       .def("table", &Profile::table)
       .def("write_json", [](const Profile& profile, const std::string& path) { profile.write_json(path); })
-      .def("write_trace", [](const Profile& profile, const std::string& path) { profile.write_trace(path); });
+      .def("write_trace", [](const Profile& profile, const std::string& path) { profile.write_trace(path); })
+      .def("write_html", [](const Profile& profile, const std::string& path) { profile.write_html(path); })
+      .def("summary", &Profile::summary)
+      .def("backend_rows", [](const Profile& profile) { return row_tuples(profile.backend_rows()); })
+      .def("occupancies",
+           [](const Profile& profile) {
+             std::vector<double> result;
+             for (const ProfileLane& lane : profile.lanes()) result.push_back(lane.occupancy);
+             return result;
+           })
+      .def("critical_path",
+           [](const Profile& profile) {
+             const CriticalPath& path = profile.critical_path();
+             return std::tuple(path.run, path.length_us, path.serial_us, path.wall_us, path.instruction_count);
+           })
+      .def("memory", [](const Profile& profile) {
+        const ProfileMemory& memory = profile.memory();
+        return std::tuple(memory.arena_bytes, memory.pool_bytes, memory.process_bytes);
+      });
 
   nb::class_<SessionPool>(m, "SessionPool")
       .def(

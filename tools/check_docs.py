@@ -26,7 +26,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 SHELL = ("", "sh", "bash", "shell", "console", "text")
 SCRIPT_FOLDERS = ("scripts", "tools", "bench", "models", ".ci")
-OUTPUT_OPTIONS = ("-o", "--output", "--outputs", "--json", "--trace", "--prefix")
+OUTPUT_OPTIONS = ("-o", "--output", "--outputs", "--json", "--trace", "--html", "--prefix")
 FENCE = re.compile(r"^\s*(```+|~~~+)\s*([\w+-]*)")
 SPAN = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)")
 FLAG = re.compile(r"(?<![\w-])--[a-z][\w-]*")

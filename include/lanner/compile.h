@@ -15,7 +15,8 @@
 namespace lanner {
 
 struct CompileOptions {
-  // Rewrite rules to leave out, by name; "all" leaves out every rule. Throws `rule.unknown` for a name that is none.
+  // Rewrite rules to leave out, by name; the name of a pass leaves out its rules, "all" every one. Throws
+  // `rule.unknown` for a name that is none of these.
   std::vector<std::string> disable_rules;
   // Operators to keep from a backend: "OP" keeps it from every backend but native, "OP@BACKEND" from one, "@BACKEND"
   // leaves out a backend.
@@ -38,6 +39,9 @@ LANNER_EXPORT Program compile_bytes(std::span<const std::byte> model, const Comp
 
 // The names of the rewrite rules, in the order they run, each with its one-sentence description.
 LANNER_EXPORT std::vector<std::pair<std::string, std::string>> rewrite_rules();
+
+// The names of a pass's rules; empty where there is no such pass.
+LANNER_EXPORT std::vector<std::string> pass_rules(std::string_view pass);
 
 // "0.1.0"
 LANNER_EXPORT std::string_view version();

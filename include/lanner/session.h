@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -39,6 +40,9 @@ class LANNER_EXPORT Session {
   // Unrecorded runs until everything is warm and measured, then `runs` recorded ones. Throws `input.runs` when runs
   // < 1.
   Profile profile(const NamedValues& inputs, int runs);
+  // The same for several sessions whose programs take the same inputs: one run of each in turn, so that what else the
+  // machine does falls on all of them alike.
+  static std::vector<Profile> profile_in_turns(std::span<Session* const> sessions, const NamedValues& inputs, int runs);
 
   int threads() const;
   int lanes() const;

@@ -2,8 +2,10 @@
 
     python evaluate.py --runtime onnxruntime
     python evaluate.py --runtime lanner --model shapes.lanner
+    python evaluate.py --write-input input.npz
 
-Needs numpy and the runtime.
+The last writes the first of the pictures as the model's input, for `lanner run` and `lanner profile`. Needs numpy and the
+runtime.
 """
 
 import argparse
@@ -105,9 +107,14 @@ def evaluate(detect, pictures=None):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runtime", choices=RUNTIMES, required=True)
+    action = parser.add_mutually_exclusive_group(required=True)
+    action.add_argument("--runtime", choices=RUNTIMES)
+    action.add_argument("--write-input", type=Path, metavar="FILE.npz")
     parser.add_argument("--model", type=Path, default=MODEL)
     args = parser.parse_args()
+    if args.write_input:
+        np.savez(args.write_input, image=network_input(validation_set()[0][0]))
+        return
     precision, count = evaluate(RUNTIMES[args.runtime](args.model))
     print(f"mAP@{MIN_IOU} {precision:.4f} over {len(CLASSES)} classes, {count} detections")
 

@@ -37,6 +37,26 @@ class ProfileRow(typing.NamedTuple):
     max_us: float
 
 
+class CriticalPath(typing.NamedTuple):
+    """The chain of dependent instructions of the median run that takes the longest: no number of lanes makes the run
+    shorter. `serial_us` is what one lane would need, `wall_us` what the run took."""
+
+    run: int
+    length_us: float
+    serial_us: float
+    wall_us: float
+    instruction_count: int
+
+
+class ProfileMemory(typing.NamedTuple):
+    """Highest numbers of bytes: of the session, planned (`arena_bytes`) and reserved for values of unknown size, outputs
+    and what subgraphs work on (`pool_bytes`); resident in the process, weights and compiling included."""
+
+    arena_bytes: int
+    pool_bytes: int
+    process_bytes: int
+
+
 class Profile:
     """Where the time of a number of runs went."""
 
@@ -62,17 +82,43 @@ class Profile:
         """What ran inside backend subgraphs: part of the subgraphs' rows, not added to them."""
         return [ProfileRow(*row) for row in self._core.child_rows()]
 
+    @property
+    def backends(self) -> list[ProfileRow]:
+        """One row a backend, without `operator`."""
+        return [ProfileRow(*row) for row in self._core.backend_rows()]
+
+    @property
+    def occupancies(self) -> list[float]:
+        """For each lane its busy time by wall-clock time."""
+        return self._core.occupancies()
+
+    @property
+    def critical_path(self) -> CriticalPath:
+        return CriticalPath(*self._core.critical_path())
+
+    @property
+    def memory(self) -> ProfileMemory:
+        return ProfileMemory(*self._core.memory())
+
     def table(self) -> str:
         """`#OpName #InvokeCount #Duration(us): Sum/Mean/Min/Max`, sorted by the sum."""
         return self._core.table()
 
+    def summary(self) -> str:
+        """Backends, subgraphs, critical path, lanes and memory as text."""
+        return self._core.summary()
+
     def json(self, path: str | os.PathLike) -> None:
-        """Writes rows, run times and every event."""
+        """Writes all of this and every event."""
         self._core.write_json(os.fspath(path))
 
     def trace(self, path: str | os.PathLike) -> None:
         """Writes a Chrome trace, which Perfetto and chrome://tracing open."""
         self._core.write_trace(os.fspath(path))
+
+    def html(self, path: str | os.PathLike) -> None:
+        """Writes one self-contained page: timeline, critical path, tables, placement and rules."""
+        self._core.write_html(os.fspath(path))
 
 
 class Explanation:

@@ -1,11 +1,14 @@
 // The subcommands of `lanner`: each adds itself to the command line and returns what to do when it is chosen. Errors
-// leave as lanner::Error and are printed by main.cpp; nothing else here exits or catches.
+// leave as lanner::Error, or CLI::ParseError for a wrong command line, and are printed by main.cpp; nothing else here
+// exits or catches.
 #pragma once
 
 #include <CLI/CLI.hpp>
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "lanner/compile.h"
@@ -26,8 +29,12 @@ struct ModelOptions {
 
   void add_to(CLI::App& command);
   // Compiles an .onnx file, showing progress on a terminal, or loads a .lanner file. A setting of the config file
-  // applies where the command line does not have it. Throws `config.invalid`, and what compile() does.
+  // applies where the command line does not have it; rules to disable add to those of `options`. Throws
+  // `config.invalid`, what compile() does, and what check_compilable() does for the options of compiling.
   Program open(CompileOptions options = {}) const;
+  // Throws CLI::ValidationError when `option` is `wanted` but MODEL is a .lanner file, on which it would have no
+  // effect.
+  void check_compilable(bool wanted, std::string_view option) const;
   SessionOptions session_options() const;
 };
 
@@ -37,6 +44,13 @@ CLI::Validator at_least(int least);
 // Adds `--json [FILE.json]`: sets `json` to the file's name, or to "-" where none follows. Only names that end in .json
 // are taken, so that a MODEL or an IMAGE that follows is not mistaken for the file to write.
 void add_json_option(CLI::App& command, std::string& json, const std::string& doc);
+
+// Prints to the standard output.
+template <typename... Args>
+void print(fmt::format_string<Args...> format, Args&&... args) {
+  const std::string text = fmt::format(format, std::forward<Args>(args)...);
+  std::fwrite(text.data(), 1, text.size(), stdout);
+}
 
 using Action = std::function<void()>;
 

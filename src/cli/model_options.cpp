@@ -3,6 +3,7 @@
 #include "base/fail.h"
 #include "cli/command.h"
 #include "compile/config.h"
+#include "program/file.h"
 
 namespace lanner::cli {
 
@@ -57,16 +58,25 @@ void ModelOptions::add_to(CLI::App& command) {
   command.add_option("--precision", precision, "Numbers to compute with: f32, the only ones so far");
   command.add_option("--config", config,
                      "A TOML file with these settings and the [detect] keys; the command line wins");
-  command.add_option("--disable-rule", disable_rules, "A rewrite rule to leave out; 'all' for every one")
+  command.add_option("--disable-rule", disable_rules, "A rewrite rule or pass to leave out; 'all' for every rule")
       ->allow_extra_args(false);
   command.add_option("--deny", deny, "OP, OP@BACKEND or @BACKEND: what to keep from a backend")
       ->allow_extra_args(false);
 }
 
+void ModelOptions::check_compilable(bool wanted, std::string_view option) const {
+  if (!wanted || !std::filesystem::is_regular_file(model) || !program::is_program_file(model)) return;
+  throw CLI::ValidationError(
+      fmt::format("{} needs a model to compile, but '{}' is compiled already: give its .onnx file", option, model));
+}
+
 Program ModelOptions::open(CompileOptions options) const {
+  check_compilable(precision.has_value(), "--precision");
+  check_compilable(!disable_rules.empty(), "--disable-rule");
+  check_compilable(!deny.empty(), "--deny");
   ModelOptions merged = with_config(*this);
   if (merged.precision) options.precision = *merged.precision;
-  options.disable_rules = std::move(merged.disable_rules);
+  options.disable_rules.insert(options.disable_rules.end(), merged.disable_rules.begin(), merged.disable_rules.end());
   options.deny = std::move(merged.deny);
   options.progress = terminal_progress();
   try {

@@ -112,6 +112,14 @@ std::vector<std::pair<std::string, std::string>> rewrite_rules() {
   return result;
 }
 
+std::vector<std::string> pass_rules(std::string_view pass) {
+  std::vector<std::string> result;
+  const auto found = std::ranges::find(passes::passes(), pass, &passes::Pass::name);
+  if (found == passes::passes().end()) return result;
+  for (const passes::Rule* rule : found->rules) result.emplace_back(rule->name);
+  return result;
+}
+
 std::string_view version() {
   return LANNER_VERSION;
 }

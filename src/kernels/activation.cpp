@@ -11,6 +11,7 @@
 #include <type_traits>
 
 #include "base/fail.h"
+#include "base/multiversion.h"
 #include "base/parallel.h"
 #include "kernels/elementwise.h"
 #include "kernels/exp.h"
@@ -123,7 +124,7 @@ constexpr std::int64_t kPartials = 16;
 
 // Softmax, or its logarithm, of one contiguous line.
 template <bool kLog, typename T>
-void softmax_line(const T* in, T* out, std::int64_t length) {
+[[gnu::always_inline]] inline void softmax_line(const T* in, T* out, std::int64_t length) {
   constexpr T kLowest = -std::numeric_limits<T>::infinity();
   const std::int64_t whole = length / kPartials * kPartials;
   T largest = kLowest;
@@ -166,7 +167,8 @@ constexpr std::int64_t kLineBlock = 128;
 
 // The same for `width` neighbouring lines whose elements are `stride` apart.
 template <bool kLog, typename T>
-void softmax_block(const T* in, T* out, std::int64_t length, std::int64_t stride, std::int64_t width) {
+[[gnu::always_inline]] inline void softmax_block(const T* in, T* out, std::int64_t length, std::int64_t stride,
+                                                 std::int64_t width) {
   std::array<T, kLineBlock> largest;
   std::array<T, kLineBlock> sum{};
   largest.fill(-std::numeric_limits<T>::infinity());
@@ -197,6 +199,36 @@ void softmax_block(const T* in, T* out, std::int64_t length, std::int64_t stride
   }
 }
 
+// Softmax over blocks [begin, end) of lines that are neighbours; a block is a single line where lines are contiguous.
+struct SoftmaxBlocks {
+  std::int64_t length;
+  std::int64_t inner;
+  std::int64_t width;      // of a block, in lines
+  std::int64_t per_outer;  // blocks
+
+  template <bool kLog, typename T>
+  [[gnu::always_inline]] inline void run(const T* in, T* out, std::int64_t begin, std::int64_t end) const {
+    for (std::int64_t i = begin; i < end; ++i) {
+      if (inner == 1) {
+        softmax_line<kLog>(in + i * length, out + i * length, length);
+        continue;
+      }
+      const std::int64_t column = i % per_outer * width;
+      const std::int64_t at = i / per_outer * length * inner + column;
+      softmax_block<kLog>(in + at, out + at, length, inner, std::min(width, inner - column));
+    }
+  }
+};
+
+LANNER_MULTIVERSION void softmax_floats(const SoftmaxBlocks& blocks, const float* in, float* out, std::int64_t begin,
+                                        std::int64_t end) {
+  blocks.run<false>(in, out, begin, end);
+}
+LANNER_MULTIVERSION void log_softmax_floats(const SoftmaxBlocks& blocks, const float* in, float* out,
+                                            std::int64_t begin, std::int64_t end) {
+  blocks.run<true>(in, out, begin, end);
+}
+
 template <bool kLog>
 std::unique_ptr<Kernel> softmax_kernel(std::string_view name, const KernelInfo& info) {
   const std::int64_t axis = info.attributes.get_int("axis", -1);
@@ -210,20 +242,15 @@ std::unique_ptr<Kernel> softmax_kernel(std::string_view name, const KernelInfo& 
       T* out = output.data<T>();
       // Lines go to threads in blocks of neighbours.
       const std::int64_t block = lines.inner == 1 ? 1 : std::min(lines.inner, kLineBlock);
-      const std::int64_t blocks_per_outer = (lines.inner + block - 1) / block;
+      const SoftmaxBlocks blocks{lines.length, lines.inner, block, (lines.inner + block - 1) / block};
       const std::int64_t grain = kElementGrain / (lines.length * block) + 1;
-      base::parallel_for(
-          context.threads(), lines.outer * blocks_per_outer, grain, [=](std::int64_t begin, std::int64_t end) {
-            for (std::int64_t i = begin; i < end; ++i) {
-              if (lines.inner == 1) {
-                softmax_line<kLog>(in + i * lines.length, out + i * lines.length, lines.length);
-                continue;
-              }
-              const std::int64_t column = i % blocks_per_outer * block;
-              const std::int64_t at = i / blocks_per_outer * lines.length * lines.inner + column;
-              softmax_block<kLog>(in + at, out + at, lines.length, lines.inner, std::min(block, lines.inner - column));
-            }
-          });
+      base::parallel_for(context.threads(), lines.outer * blocks.per_outer, grain,
+                         [=](std::int64_t begin, std::int64_t end) {
+                           if constexpr (std::is_same_v<T, float>)
+                             (kLog ? log_softmax_floats : softmax_floats)(blocks, in, out, begin, end);
+                           else
+                             blocks.run<kLog>(in, out, begin, end);
+                         });
     });
   });
 }
@@ -273,7 +300,8 @@ std::unique_ptr<Kernel> make_Clip(const KernelInfo&) {
 }
 
 std::unique_ptr<Kernel> make_Sigmoid(const KernelInfo&) {
-  return unary_kernel<FloatTypes>("Sigmoid", [](auto x) { return math::sigmoid(x); });
+  return unary_kernel<FloatTypes>(
+      "Sigmoid", [](auto x) { return math::sigmoid(x); }, math::sigmoid_array);
 }
 
 std::unique_ptr<Kernel> make_HardSigmoid(const KernelInfo& info) {

@@ -314,7 +314,8 @@ std::unique_ptr<Kernel> make_Reciprocal(const KernelInfo&) {
 }
 
 std::unique_ptr<Kernel> make_Exp(const KernelInfo&) {
-  return unary_kernel<FloatTypes>("Exp", [](auto x) { return math::exp(x); });
+  return unary_kernel<FloatTypes>(
+      "Exp", [](auto x) { return math::exp(x); }, math::exp_array);
 }
 
 std::unique_ptr<Kernel> make_Tanh(const KernelInfo&) {

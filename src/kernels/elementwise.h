@@ -10,6 +10,7 @@
 #include "base/fail.h"
 #include "kernels/broadcast.h"
 #include "kernels/kernel.h"
+#include "kernels/vector_math.h"
 #include "tensor/dispatch.h"
 
 namespace lanner::kernels {
@@ -81,6 +82,21 @@ std::unique_ptr<Kernel> unary_kernel(std::string_view name, Op op) {
                    [op](T x) -> T { return op(x); });
     });
   });
+}
+
+// The same with another function for arrays of float.
+template <typename Types, typename Op>
+std::unique_ptr<Kernel> unary_kernel(std::string_view name, Op op, math::FloatArrayFunction floats) {
+  return make_kernel(
+      [floats, general = std::shared_ptr<Kernel>(unary_kernel<Types>(name, op))](KernelContext& context) {
+        const Tensor& input = context.input(0);
+        if (input.element_type() != ElementType::kFloat32) return general->run(context);
+        Tensor& output = context.allocate_output(0, ElementType::kFloat32, input.shape());
+        base::parallel_for(context.threads(), input.element_count(), kElementGrain,
+                           [&](std::int64_t begin, std::int64_t end) {
+                             floats(input.data<float>() + begin, output.data<float>() + begin, end - begin);
+                           });
+      });
 }
 
 // Runs op over two tensors that broadcast. The loop is chosen by `loop_type`, which is the inputs' element type or its

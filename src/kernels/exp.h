@@ -20,13 +20,13 @@ struct ExpParts {
   float scale_b;
 };
 
-inline float power_of_two(std::int32_t exponent) {
+[[gnu::always_inline]] inline float power_of_two(std::int32_t exponent) {
   return std::bit_cast<float>(static_cast<std::uint32_t>(exponent + 127) << 23);
 }
 
 // x = n ln 2 + r with |r| <= ln(2) / 2; fraction = exp(r) - 1 by a minimax polynomial (Cephes, expf). NaN passes
 // through r; its n is meaningless, but harmless.
-inline ExpParts exp_parts(float x) {
+[[gnu::always_inline]] inline ExpParts exp_parts(float x) {
   constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer, found in the low bits
   const float shifted = x * 1.44269504088896341f + kRound;
   const auto n =
@@ -45,7 +45,7 @@ inline ExpParts exp_parts(float x) {
 }
 
 // Beyond these limits exp is 0 or infinite. NaN stays.
-inline float clamp_exponent(float x) {
+[[gnu::always_inline]] inline float clamp_exponent(float x) {
   x = x < -104.0f ? -104.0f : x;
   return x > 89.0f ? 89.0f : x;
 }
@@ -53,7 +53,7 @@ inline float clamp_exponent(float x) {
 }  // namespace internal
 
 // Infinite above 88.72, subnormal below -87.34, zero below -103.97.
-inline float exp(float x) {
+[[gnu::always_inline]] inline float exp(float x) {
   const internal::ExpParts parts = internal::exp_parts(internal::clamp_exponent(x));
   return (1.0f + parts.fraction) * parts.scale_a * parts.scale_b;
 }
@@ -75,7 +75,7 @@ inline double expm1(double x) {
 
 // 1 / (1 + exp(-x)), accurate in both tails.
 template <typename T>
-T sigmoid(T x) {
+[[gnu::always_inline]] inline T sigmoid(T x) {
   const T e = exp(-std::fabs(x));
   return (x < 0 ? e : T{1}) / (T{1} + e);
 }

@@ -3,9 +3,9 @@
 // The result is that of NonMaxSuppression on the same shifted boxes, index for index; the groups only say which pairs
 // need no look.
 //
-// Inputs: shifted float32[1,M,4], corners; scores float32[1,1,M]; groups int64, int32 or float32, M elements; boxes
-// before the shift, not read; max_output_boxes_per_class, iou_threshold, score_threshold as in NonMaxSuppression.
-// Output: int64[K,3] of (0, 0, row).
+// Inputs: shifted float32[1,M,4], corners; scores float32[1,1,M]; groups int64, int32 or float32, M elements or one
+// for all; boxes before the shift, not read; max_output_boxes_per_class, iou_threshold, score_threshold as in
+// NonMaxSuppression. Output: int64[K,3] of (0, 0, row).
 //
 // Why skipping is exact: two boxes overlap only where their x intervals do, so groups whose intervals of the shifted,
 // rounded x coordinates are disjoint cannot suppress each other. That is looked up in the coordinates themselves;
@@ -70,6 +70,7 @@ Groups group_rows(std::span<const T> ids) {
 }
 
 Groups group_rows(const Tensor& ids, std::int64_t count) {
+  if (ids.element_count() == 1) return one_group(static_cast<std::size_t>(count));
   if (ids.element_count() != count) {
     base::invalid("op.shape", "groups must hold {} elements, but are {}", count, ids.type_string());
   }

@@ -88,26 +88,35 @@ class Engine::Rewriter final : public GraphRewriter {
   const std::string& path_;
 };
 
-Engine::Engine(Graph& graph, std::span<const Rule* const> rules, EngineOptions options)
+Engine::Engine(Graph& graph, std::span<const Pass> passes, EngineOptions options)
     : graph_(graph), options_(std::move(options)) {
-  for (const Rule* rule : rules) {
-    if (!positions_.try_emplace(rule->name, report_.rules.size()).second) continue;
-    report_.rules.push_back({std::string(rule->name), std::string(rule->doc), {}, {}, 0});
-  }
-  for (const std::string& name : options_.disabled) {
-    const auto found = positions_.find(name);
-    if (found != positions_.end()) {
-      disabled_.insert(found->first);
-      continue;
+  for (const Pass& pass : passes) {
+    for (const Rule* rule : pass.rules) {
+      if (!positions_.try_emplace(rule->name, report_.rules.size()).second) continue;
+      report_.rules.push_back({std::string(rule->name), std::string(rule->doc), {}, {}, 0});
     }
-    std::vector<std::pair<std::size_t, std::string_view>> near;
-    for (const auto& [known, position] : positions_) near.emplace_back(distance(name, known), known);
-    std::ranges::sort(near);
-    near.resize(std::min<std::size_t>(near.size(), 3));
-    std::vector<std::string> quoted;
-    for (const auto& [steps, known] : near) quoted.push_back(fmt::format("'{}'", known));
-    base::invalid("rule.unknown", "there is no rule '{}'; the nearest names are {}", name, fmt::join(quoted, ", "));
   }
+  for (const std::string& name : options_.disabled) disable(passes, name);
+}
+
+void Engine::disable(std::span<const Pass> passes, const std::string& name) {
+  if (const auto rule = positions_.find(name); rule != positions_.end()) {
+    disabled_.insert(rule->first);
+    return;
+  }
+  if (const auto pass = std::ranges::find(passes, name, &Pass::name); pass != passes.end()) {
+    for (const Rule* rule : pass->rules) disabled_.insert(rule->name);
+    return;
+  }
+  std::vector<std::pair<std::size_t, std::string_view>> near;
+  for (const auto& [known, position] : positions_) near.emplace_back(distance(name, known), known);
+  for (const Pass& pass : passes) near.emplace_back(distance(name, pass.name), pass.name);
+  std::ranges::sort(near);
+  near.resize(std::min<std::size_t>(near.size(), 3));
+  std::vector<std::string> quoted;
+  for (const auto& [steps, known] : near) quoted.push_back(fmt::format("'{}'", known));
+  base::invalid("rule.unknown", "there is no rule or pass '{}'; the nearest names are {}", name,
+                fmt::join(quoted, ", "));
 }
 
 bool Engine::may_edit() {
@@ -236,7 +245,7 @@ std::string Engine::refusal(const Graph& graph, const Edit& edit) const {
   for (const auto& [from, to] : edit.replacements_) {
     const ir::Value& old = graph.value(from);
     if (!old.type.compatible_with(edit.type(to))) {
-      return fmt::format("'{}' has type {}, but its replacement {}", old.name, old.type.to_string(),
+      return fmt::format("the result has type {}, but its replacement {}", old.type.to_string(),
                          edit.type(to).to_string());
     }
   }

@@ -55,7 +55,7 @@ struct Report {
 
 struct EngineOptions {
   static constexpr int kNoLimit = std::numeric_limits<int>::max();
-  std::vector<std::string> disabled;  // names of rules
+  std::vector<std::string> disabled;  // names of rules, or of passes for all their rules
   int stop_after = kNoLimit;          // edits; for finding the one that breaks a model by bisection
   // Called with the graph's text before and after each pass that changed it.
   std::function<void(std::string_view pass, const std::string& before, const std::string& after)> trace;
@@ -69,8 +69,9 @@ struct Pass {
 
 class Engine {
  public:
-  // `rules` are all that passes may name. Throws `rule.unknown` when `options.disabled` names none of them.
-  Engine(Graph& graph, std::span<const Rule* const> rules, EngineOptions options);
+  // `passes` are all that may run. Throws `rule.unknown` when `options.disabled` has a name that is neither one of them
+  // nor a rule of theirs.
+  Engine(Graph& graph, std::span<const Pass> passes, EngineOptions options);
 
   // Whether anything changed. Throws `graph.invalid` when the result contradicts itself and `graph.rewrite-loop` when
   // the rules undo each other for ever; both are bugs of a rule.
@@ -93,6 +94,7 @@ class Engine {
   std::string refusal(const Graph& graph, const Edit& edit) const;
   void remove_dead(Graph& graph, std::vector<NodeId> candidates);
   void enqueue(NodeId node);
+  void disable(std::span<const Pass> passes, const std::string& name);
   bool may_edit();
   RuleReport& report_of(const Rule& rule);
   void add_near_miss(const Rule& rule, std::string_view reason, const std::string& where);

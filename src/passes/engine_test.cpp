@@ -95,12 +95,12 @@ TEST(Engine, RefusesToDropWhatOthersNeed) {
   Chain with_output;
   with_output.output(with_output.b);
   with_output.output(with_output.a);
-  expect_declines(with_output.graph, kFuse, "is a graph output");
+  expect_declines(with_output.graph, kFuse, "the result of Abs is a graph output");
 
   Chain with_user;
   with_user.output(with_user.b);
   with_user.output(with_user.node("Exp", {with_user.a}));
-  expect_declines(with_user.graph, kFuse, "has another user, Exp 'Exp_3'");
+  expect_declines(with_user.graph, kFuse, "the result of Abs has another user, Exp");
 }
 
 TEST(Engine, RefusesToChangeAType) {
@@ -136,11 +136,12 @@ TEST(Engine, NearMissesAreThoseOfNodesThatAreLeft) {
   chain.output(chain.node("Mul", {chain.b, chain.constant(floats({1}))}));
   static_cast<void>(same);
   const Rule* const rules[] = {&kFuse, &kEliminateDeadCode};
-  Engine engine(chain.graph, rules, {});
-  engine.run({"first", rules});
+  const Pass pass{"test", rules};
+  Engine engine(chain.graph, {&pass, 1}, {});
+  engine.run(pass);
   ASSERT_EQ(engine.report().rules[0].near_misses.size(), 1u);
   EXPECT_EQ(engine.report().rules[0].near_misses[0].count, 1);
-  engine.run({"second", rules});
+  engine.run(pass);
   EXPECT_TRUE(engine.report().rules[0].near_misses.empty());
   EXPECT_EQ(engine.report().rules[0].firings.size(), 1u);
 }
@@ -175,6 +176,25 @@ TEST(Engine, DisabledRulesDoNotRunAndMustExist) {
     EXPECT_EQ(error.reason(), "rule.unknown");
     EXPECT_THAT(error.message(), ::testing::HasSubstr("'remove-no-ops'"));
   }
+}
+
+TEST(Engine, APassNameDisablesAllItsRules) {
+  Chain chain;
+  chain.output(chain.node("Relu", {chain.node("Abs", {chain.b}, {}, "float32[4]")}, {}, "float32[4]"));
+  const Rule* const first[] = {&kFuse};
+  const Rule* const second[] = {&kAbsToNeg, &kFuse};
+  const Pass passes[] = {{"first-pass", first}, {"second-pass", second}};
+  const auto ops_without = [&](const std::vector<std::string>& disabled) {
+    EngineOptions options;
+    options.disabled = disabled;
+    Engine engine(chain.graph, passes, options);
+    for (const Pass& pass : passes) engine.run(pass);
+    return ops(chain.graph);
+  };
+  const std::string before = ops(chain.graph);
+  EXPECT_EQ(ops_without({"second-pass"}), before) << "a rule is disabled in all passes";
+  EXPECT_EQ(reason_of([&] { ops_without({"third-pass"}); }), "rule.unknown");
+  EXPECT_EQ(ops_without({"abs-to-neg"}), "Sigmoid Sigmoid");
 }
 
 TEST(Engine, TracesPassesThatChangedSomething) {

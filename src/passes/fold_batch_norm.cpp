@@ -20,10 +20,11 @@ Verdict fold(const Graph& graph, NodeId at, Edit& edit) {
   for (std::size_t i = 1; i < node.outputs.size(); ++i) {
     if (node.outputs[i] != kNoValue) return near_miss("its running statistics are read");
   }
-  std::vector<double> parameters[4];  // scale, bias, mean, variance
+  constexpr std::string_view kParameters[] = {"scale", "bias", "mean", "variance"};
+  std::vector<double> parameters[4];
   for (std::size_t i = 0; i < 4; ++i) {
     const auto constant = constant_floats(graph, node.inputs[i + 1]);
-    if (!constant) return near_miss("'{}' is not constant", graph.value(node.inputs[i + 1]).name);
+    if (!constant) return near_miss("the {} is not constant", kParameters[i]);
     if (constant->size() != static_cast<std::size_t>(conv->channels)) return no_match();
     parameters[i] = *constant;
   }

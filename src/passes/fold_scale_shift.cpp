@@ -21,8 +21,7 @@ Verdict fold(const Graph& graph, NodeId at, Edit& edit) {
   if (node.op == "Div" && !second) return no_match();
   const std::optional<std::vector<double>> numbers = per_channel(graph, *conv, operand);
   if (!numbers) {
-    return near_miss("'{}' is no constant per channel: it is {}", graph.value(operand).name,
-                     type_of(graph, operand).to_string());
+    return near_miss("the operand is no constant per channel: it is {}", type_of(graph, operand).to_string());
   }
   std::vector<double> factors(numbers->size(), 1.0);
   std::vector<double> shifts(numbers->size(), 0.0);

@@ -30,7 +30,7 @@ Verdict fold(const Graph& graph, NodeId at, Edit& edit) {
   for (std::size_t i = 0; i < elements->size(); ++i) {
     if ((*elements)[i].number) continue;
     if (node.op != "Shape") return no_match();
-    return near_miss("dimension {} of '{}' is not known", (*elements)[i].axis, graph.value(node.inputs[0]).name);
+    return near_miss("dimension {} is not known", (*elements)[i].axis);
   }
   Shape shape;
   if (rank == 1) shape.push_back(static_cast<std::int64_t>(elements->size()));

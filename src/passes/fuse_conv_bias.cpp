@@ -19,8 +19,7 @@ Verdict fuse(const Graph& graph, NodeId at, Edit& edit) {
   if (!conv || !graph.value(operand).is_constant() || has_input(*conv->node, 2)) return no_match();
   const std::optional<std::vector<double>> bias = per_channel(graph, *conv, operand);
   if (!bias) {
-    return near_miss("'{}' is no constant per channel: it is {}", graph.value(operand).name,
-                     type_of(graph, operand).to_string());
+    return near_miss("the operand is no constant per channel: it is {}", type_of(graph, operand).to_string());
   }
   if (!edit.consume(conv->id)) return near_miss("{}", edit.blocked());
   Node fused = copy_node(*conv->node);

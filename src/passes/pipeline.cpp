@@ -17,6 +17,9 @@ constexpr const Rule* kSimplify[] = {
     &kEliminateDeadCode, &kScatterRows,
 };
 
+// Reads the graph as simplification leaves it, and leaves it work.
+constexpr const Rule* kBatchHeads[] = {&kBatchClassNms, &kBatchClassTopK, &kGroupNms};
+
 // Arithmetic goes into weights before anything is fused with a convolution.
 constexpr const Rule* kFoldIntoConvolutions[] = {&kFusePadConv, &kFoldBatchNorm, &kFuseConvBias, &kFoldScaleShift};
 
@@ -24,6 +27,7 @@ constexpr const Rule* kFuse[] = {&kFuseConvResidual, &kFuseConvActivation, &kEli
 
 constexpr Pass kPasses[] = {
     {"simplify", kSimplify},
+    {"batch-heads", kBatchHeads},
     {"fold-into-convolutions", kFoldIntoConvolutions},
     {"fuse", kFuse},
 };
@@ -46,12 +50,20 @@ std::span<const Rule* const> rules() {
   return all;
 }
 
+std::span<const Pass> passes() {
+  return kPasses;
+}
+
 Report run_pipeline(Graph& graph, const PipelineOptions& options) {
-  Engine engine(graph, rules(), options);
-  for (int round = 0; round < kMaxRounds && engine.run(kPasses[0]); ++round) {
-    if (options.infer_shapes && !engine.report().stopped) options.infer_shapes(graph);
-  }
-  for (const Pass& pass : std::span(kPasses).subspan(1)) engine.run(pass);
+  Engine engine(graph, kPasses, options);
+  const auto simplify = [&] {
+    for (int round = 0; round < kMaxRounds && engine.run(kPasses[0]); ++round) {
+      if (options.infer_shapes && !engine.report().stopped) options.infer_shapes(graph);
+    }
+  };
+  simplify();
+  if (engine.run(kPasses[1])) simplify();
+  for (const Pass& pass : std::span(kPasses).subspan(2)) engine.run(pass);
   return engine.report();
 }
 

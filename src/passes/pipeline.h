@@ -17,7 +17,9 @@ struct PipelineOptions : EngineOptions {
 // All rules, each once, in the order in which passes first name them.
 std::span<const Rule* const> rules();
 
-// Rewrites the graph in place. Throws `rule.unknown` for a disabled rule that does not exist, and what the engine and
+std::span<const Pass> passes();
+
+// Rewrites the graph in place. Throws `rule.unknown` for a disabled rule or pass that does not exist, and what the engine and
 // `infer_shapes` throw.
 Report run_pipeline(Graph& graph, const PipelineOptions& options);
 

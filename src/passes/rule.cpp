@@ -39,10 +39,11 @@ std::string Edit::escapes(NodeId node) const {
     if (output == kNoValue) continue;
     if (std::ranges::find(replacements_, output, &std::pair<ValueId, ValueId>::first) != replacements_.end()) continue;
     const ir::Value& value = graph_.value(output);
-    if (graph_.is_output(output)) return fmt::format("'{}' is a graph output", value.name);
+    const std::string& op = graph_.node(node).op;
+    if (graph_.is_output(output)) return fmt::format("the result of {} is a graph output", op);
     for (const NodeId user : value.users) {
       if (std::ranges::find(consumed_, user) == consumed_.end()) {
-        return fmt::format("'{}' has another user, {} '{}'", value.name, graph_.node(user).op, graph_.node(user).name);
+        return fmt::format("the result of {} has another user, {}", op, graph_.node(user).op);
       }
     }
   }

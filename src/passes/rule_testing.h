@@ -192,8 +192,9 @@ inline const Node& find_node(const Graph& graph, std::string_view op) {
 // Runs one rule alone, to its end.
 inline RuleReport apply(Graph& graph, const Rule& rule) {
   const Rule* const rules[] = {&rule};
-  Engine engine(graph, rules, {});
-  engine.run({"test", rules});
+  const Pass pass{"test", rules};
+  Engine engine(graph, {&pass, 1}, {});
+  engine.run(pass);
   return engine.report().rules[0];
 }
 

@@ -22,6 +22,11 @@ extern const Rule kEliminateDeadCode;
 // Data movement.
 extern const Rule kScatterRows;
 
+// Detection heads.
+extern const Rule kBatchClassNms;
+extern const Rule kBatchClassTopK;
+extern const Rule kGroupNms;
+
 // Into convolutions.
 extern const Rule kFoldBatchNorm;
 extern const Rule kFoldScaleShift;

@@ -21,7 +21,7 @@ using nlohmann::json;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-const Label kConv{"Conv", "conv_1", "onednn"};
+const Label kConv{"Conv", "conv_1", "onednn", false, true};
 const Label kOtherConv{"Conv", "conv_2", "onednn"};
 const Label kNativeConv{"Conv", "conv_3", "native"};
 const Label kNms{"NonMaxSuppression×90", "nms", "native"};
@@ -36,7 +36,7 @@ class ProfileTest : public ::testing::Test {
     recorder_.record(label, kStart + start_us * 1000, kStart + end_us * 1000, lane);
   }
   Profile summary() const {
-    return Profile(summarize(recorder_, {kStart, kStart + 200'000}, {kStart + 100'000, kStart + 300'000}));
+    return Profile(summarize(recorder_, {{kStart, kStart + 200'000}, {kStart + 100'000, kStart + 300'000}}));
   }
   void record_two_runs() {
     recorder_.begin_run();
@@ -102,7 +102,7 @@ TEST_F(ProfileTest, ALongNameKeepsItsColumnsApart) {
 }
 
 TEST_F(ProfileTest, NoEventsMakeAnEmptyProfile) {
-  const Profile profile(summarize(recorder_, {}, {}));
+  const Profile profile(summarize(recorder_, {}));
   EXPECT_EQ(profile.run_count(), 0);
   EXPECT_TRUE(profile.rows().empty());
   EXPECT_EQ(profile.table(), "#OpName  #Backend  #InvokeCount  #Duration(us): Sum/Mean/Min/Max\n");
@@ -136,7 +136,7 @@ TEST_F(ProfileTest, TheTraceHasOneNamedRowForEachLaneAndItsChildren) {
   std::vector<std::string> rows;
   int complete = 0;
   for (const json& event : trace) {
-    if (event["ph"] == "M") rows.push_back(event["args"]["name"]);
+    if (event["ph"] == "M" && event["name"] == "thread_name") rows.push_back(event["args"]["name"]);
     if (event["ph"] == "X") {
       ++complete;
       EXPECT_GE(event["dur"].get<double>(), 0);
@@ -155,7 +155,7 @@ TEST_F(ProfileTest, AnyNameMakesValidJson) {
   EXPECT_EQ(all["events"][0]["operator"], "Op\"\\\n\t\x01");
   EXPECT_THAT(all["events"][0]["name"].get<std::string>(), HasSubstr("\"quoted\""));
   const json trace = json::parse(profile.trace_json());
-  EXPECT_EQ(trace["traceEvents"][1]["name"], "Op\"\\\n\t\x01");
+  EXPECT_EQ(trace["traceEvents"].back()["name"], "Op\"\\\n\t\x01");
   EXPECT_THAT(profile.table(), HasSubstr("#OpName"));
 }
 
@@ -166,7 +166,7 @@ TEST_F(ProfileTest, OutlivesTheLabelsItWasMadeOf) {
     Recorder recorder;
     recorder.begin_run();
     recorder.record(label, kStart, kStart + 1000);
-    profile.emplace(summarize(recorder, {kStart}, {kStart + 1000}));
+    profile.emplace(summarize(recorder, {{kStart}, {kStart + 1000}}));
   }
   EXPECT_EQ(json::parse(profile->json())["events"][0]["name"], "a name too long for the small string buffer");
 }
@@ -189,11 +189,13 @@ TEST_F(ProfileTest, WritesFilesOrSaysWhyNot) {
   fs::create_directories(folder);
   profile.write_json(folder / "p.json");
   profile.write_trace(folder / "t.json");
+  profile.write_html(folder / "r.html");
   EXPECT_EQ(base::read_file(folder / "p.json"), profile.json());
   EXPECT_EQ(base::read_file(folder / "t.json"), profile.trace_json());
+  EXPECT_EQ(base::read_file(folder / "r.html"), profile.html());
   EXPECT_EQ(reason_of([&] { profile.write_json(folder / "missing" / "p.json"); }), "file.unwritable");
   EXPECT_EQ(reason_of([&] { profile.write_trace(folder); }), "file.unwritable");
-  EXPECT_EQ(std::distance(fs::directory_iterator(folder), {}), 2);
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder), {}), 3);
   fs::remove_all(folder);
 }
 

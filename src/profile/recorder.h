@@ -2,10 +2,13 @@
 // clock.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <mutex>
 #include <string>
 #include <vector>
+
+#include "base/spin_mutex.h"
 
 namespace lanner::profile {
 
@@ -15,6 +18,11 @@ struct Label {
   std::string name;     // the model's name for the node
   std::string backend;  // "native", "onednn"
   bool child = false;   // part of a subgraph's time: listed apart, never added to the totals again
+  bool subgraph = false;
+  // The If or Loop in whose block the instruction is; null in the main block. Its events span those of the block.
+  const Label* parent = nullptr;
+  // The instructions of the same block that must have ended before this one starts.
+  std::vector<const Label*> dependencies{};
 };
 
 struct Event {
@@ -23,14 +31,17 @@ struct Event {
   std::int64_t end_ns;
   int lane;
   int run;
+  bool wide;   // it had all threads of the session to itself
+  int thread;  // that recorded it: a subgraph's children are recorded by the thread that records the subgraph
 };
 
-// Collects events of one session. Thread-safe: lanes record at once.
+// Collects events of one session. Thread-safe: lanes record at once. An event is recorded after those it contains.
 class Recorder {
  public:
-  void record(const Label& label, std::int64_t start_ns, std::int64_t end_ns, int lane = 0) {
+  void record(const Label& label, std::int64_t start_ns, std::int64_t end_ns, int lane = 0, bool wide = false) {
+    const int thread = thread_number();
     const std::lock_guard lock(mutex_);
-    events_.push_back({&label, start_ns, end_ns, lane, run_});
+    events_.push_back({&label, start_ns, end_ns, lane, run_, wide, thread});
   }
   // Events recorded from now on belong to the next run.
   void begin_run() { ++run_; }
@@ -38,7 +49,13 @@ class Recorder {
   int run_count() const { return run_ + 1; }
 
  private:
-  std::mutex mutex_;
+  static int thread_number() {
+    static std::atomic<int> next{0};
+    thread_local const int number = next++;
+    return number;
+  }
+
+  base::SpinMutex mutex_;
   std::vector<Event> events_;
   int run_ = -1;
 };

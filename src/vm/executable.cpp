@@ -49,6 +49,7 @@ Step make_step(const program::Program& program, const Instruction& instruction, 
   step.label = {shown_operator(instruction), instruction.name, instruction.backend};
   if (instruction.op == program::kSubgraph) {
     step.kind = Step::Kind::kSubgraph;
+    step.label.subgraph = true;
     const backends::Backend* backend = backends::find_backend(instruction.backend);
     if (backend == nullptr) {
       base::fail(ErrorCode::kFailedPrecondition, "program.backend", "this build has no backend '{}'",
@@ -67,6 +68,18 @@ Step make_step(const program::Program& program, const Instruction& instruction, 
   return step;
 }
 
+// Points labels at each other, once they are where they stay.
+void link_labels(ReadyBlock& ready) {
+  for (Step& step : ready.steps) {
+    for (const std::uint32_t index : step.instruction->dependencies) {
+      step.label.dependencies.push_back(&ready.steps[index].label);
+    }
+    for (ReadyBlock& block : step.blocks) {
+      for (Step& inner : block.steps) inner.label.parent = &step.label;
+    }
+  }
+}
+
 }  // namespace
 
 ReadyBlock make_ready(const program::Program& program, const program::Block& block,
@@ -80,6 +93,7 @@ ReadyBlock make_ready(const program::Program& program, const program::Block& blo
         base::with_context([&] { return fmt::format("in {} '{}'", instruction.op, instruction.name); },
                            [&] { return make_step(program, instruction, options); }));
   }
+  link_labels(ready);
   return ready;
 }
 

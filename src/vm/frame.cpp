@@ -144,6 +144,14 @@ std::vector<Value> Frame::run(std::span<const Value> inputs, const RunEnvironmen
   return take_outputs(environment.pool);
 }
 
+std::size_t Frame::arena_bytes() const {
+  std::size_t bytes = layout_->plan.arena_bytes + lane_arenas_.size() * layout_->plan.lane_arena_bytes;
+  for (const StepSlots& slots : steps_) {
+    for (const Frame& frame : slots.frames) bytes += frame.arena_bytes();
+  }
+  return bytes;
+}
+
 void Frame::run_stage(std::size_t index, const RunEnvironment& environment) {
   const Stage& stage = layout_->schedule.stages[index];
   if (stage.tasks.size() == 1) {
@@ -154,6 +162,7 @@ void Frame::run_stage(std::size_t index, const RunEnvironment& environment) {
     RunEnvironment narrow = environment;
     narrow.threads = 1;
     narrow.lane = lane;
+    narrow.wide = false;
     for (const std::uint32_t i : task.instructions) run_step(i, narrow);
   });
   for (const SlotIndex slot : layout_->plan.stage_last_uses[index]) slots_[slot].reset();
@@ -187,7 +196,8 @@ void Frame::run_step(std::size_t index, const RunEnvironment& environment) {
   }
   if (timed) {
     const std::int64_t end_ns = base::now_ns();
-    if (environment.recorder != nullptr) environment.recorder->record(step.label, start_ns, end_ns, environment.lane);
+    if (environment.recorder != nullptr)
+      environment.recorder->record(step.label, start_ns, end_ns, environment.lane, environment.wide);
     if (environment.durations_ns != nullptr) (*environment.durations_ns)[index] = end_ns - start_ns;
   }
   for (const SlotIndex slot : layout_->plan.last_uses[index]) slots_[slot].reset();

@@ -24,6 +24,7 @@ struct RunEnvironment {
   // Permutes ready tasks; for tests.
   std::optional<std::uint64_t> seed = {};
   int lane = 0;
+  bool wide = true;  // the whole team works on an instruction
 };
 
 class Frame {
@@ -37,6 +38,9 @@ class Frame {
   // Runs the block. `inputs` are the block's; the result holds its outputs, each owning its memory. All slots but the
   // constants are empty again afterwards, also after an Error.
   std::vector<Value> run(std::span<const Value> inputs, const RunEnvironment& environment);
+
+  // Of its own arenas and those of the frames inside.
+  std::size_t arena_bytes() const;
 
  private:
   // The addresses a step works on; fixed for the frame's life.

@@ -2,25 +2,24 @@
 
 #include <algorithm>
 #include <atomic>
-#include <condition_variable>
 #include <exception>
 #include <mutex>
 #include <random>
-#include <thread>
 #include <vector>
 
 #include "base/parallel.h"
+#include "base/spin_mutex.h"
 
 namespace lanner::vm {
 
 namespace {
 
-constexpr int kSpins = 200;  // a few microseconds: a task that waits for another lane's often becomes ready so soon
+constexpr int kSpins = 2000;  // a microsecond or so: a task that waits for another lane's often becomes ready so soon
 
-// Protocol: all members but `changes_` are read and written under `mutex_`. A lane that finds no ready task waits on
-// `changed_`; whoever makes tasks ready, ends the last task or fails notifies it, after having changed the members and
-// `changes_` under the mutex, so no wake-up is lost. A lane leaves when nothing is left or one has failed, so a team of
-// fewer threads than lanes runs the remaining lanes through an empty loop.
+// Protocol: all members but `changes_` are read and written under `mutex_`. A lane that finds no ready task waits for
+// `changes_` to change from what it was under the mutex; whoever makes tasks ready, ends the last one or fails adds to
+// it under the mutex, so no wake-up is lost. A lane leaves when nothing is left or one has failed, so a team of fewer
+// threads than lanes runs the remaining lanes through an empty loop.
 class StageRun {
  public:
   StageRun(const Stage& stage, std::optional<std::uint64_t> seed, const std::function<void(const Task&, int)>& run)
@@ -34,7 +33,7 @@ class StageRun {
   }
 
   void work(int lane) noexcept {
-    std::unique_lock lock(mutex_);
+    std::unique_lock<base::SpinMutex> lock(mutex_);
     while (wait_for_task(lock)) {
       const Task& task = stage_.tasks[pop()];
       lock.unlock();
@@ -58,13 +57,15 @@ class StageRun {
   bool over() const { return left_ == 0 || error_ != nullptr; }
 
   // False when there is nothing more to do.
-  bool wait_for_task(std::unique_lock<std::mutex>& lock) {
+  bool wait_for_task(std::unique_lock<base::SpinMutex>& lock) {
     while (ready_.empty() && !over()) {
-      const std::uint32_t seen = changes_.load(std::memory_order_relaxed);
+      const std::uint32_t seen = changes_.load();
       lock.unlock();
-      for (int i = 0; i < kSpins && changes_.load(std::memory_order_relaxed) == seen; ++i) std::this_thread::yield();
+      int spins = 0;
+      while (changes_.load(std::memory_order_relaxed) == seen && ++spins < kSpins) {
+      }
+      changes_.wait(seen);
       lock.lock();
-      if (ready_.empty() && !over() && changes_.load(std::memory_order_relaxed) == seen) changed_.wait(lock);
     }
     return !over();
   }
@@ -72,19 +73,16 @@ class StageRun {
   void finish(const Task& task, std::exception_ptr error) {
     --left_;
     if (error != nullptr && error_ == nullptr) error_ = std::move(error);
-    std::size_t added = 0;
+    int added = 0;
     for (const std::uint32_t next : task.successors) {
       if (--waiting_[next] != 0) continue;
       push(next);
       ++added;
     }
-    if (!over() && added == 0) return;
-    changes_.fetch_add(1, std::memory_order_relaxed);
     // One of the added tasks is this lane's next.
-    if (over() || added > 2)
-      changed_.notify_all();
-    else if (added == 2)
-      changed_.notify_one();
+    if (!over() && added <= 1) return;
+    changes_.fetch_add(1);
+    changes_.notify_all();
   }
 
   bool lower(std::uint32_t a, std::uint32_t b) const { return stage_.tasks[a].rank_ns < stage_.tasks[b].rank_ns; }
@@ -107,8 +105,7 @@ class StageRun {
 
   const Stage& stage_;
   const std::function<void(const Task&, int)>& run_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
+  base::SpinMutex mutex_;
   std::atomic<std::uint32_t> changes_ = 0;
   std::vector<std::uint32_t> waiting_;  // of each task: predecessors that have not ended
   std::vector<std::uint32_t> ready_;    // a heap by rank; with a seed in any order

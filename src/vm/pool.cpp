@@ -9,6 +9,7 @@
 
 #include "base/fail.h"
 #include "base/memory.h"
+#include "base/spin_mutex.h"
 
 namespace lanner::vm {
 
@@ -149,7 +150,7 @@ class LargeBlocks {
 struct PooledAllocator::Pool {
   explicit Pool(double slack) : large(slack) {}
 
-  mutable std::mutex mutex;
+  mutable base::SpinMutex mutex;
   SmallBlocks small;
   LargeBlocks large;
   std::size_t used = 0;

@@ -1,5 +1,7 @@
 #include "lanner/session.h"
 
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <condition_variable>
 #include <functional>
@@ -170,6 +172,17 @@ struct Session::State {
     settled = true;
   }
 
+  profile::SessionFacts facts() const {
+    rusage usage{};
+    ::getrusage(RUSAGE_SELF, &usage);
+    return {.threads = threads,
+            .lanes = lanes,
+            .memory = {.arena_bytes = static_cast<std::int64_t>(frame->arena_bytes()),
+                       .pool_bytes = static_cast<std::int64_t>(pool.peak_bytes() + scratch.peak_bytes()),
+                       .process_bytes = std::int64_t{usage.ru_maxrss} * 1024},
+            .report = loaded->report()};
+  }
+
   std::shared_ptr<vm::LoadedProgram> loaded;
   int threads;
   int lanes;
@@ -203,19 +216,38 @@ NamedValues Session::run(const NamedValues& inputs) {
 }
 
 Profile Session::profile(const NamedValues& inputs, int runs) {
+  Session* const self = this;
+  return profile_in_turns({&self, 1}, inputs, runs).front();
+}
+
+std::vector<Profile> Session::profile_in_turns(std::span<Session* const> sessions, const NamedValues& inputs,
+                                               int runs) {
   if (runs < 1) base::invalid("input.runs", "the number of runs must be at least 1, but is {}", runs);
-  do {
-    state_->run(inputs, nullptr);
-  } while (!state_->settled);
-  profile::Recorder recorder;
-  std::vector<std::int64_t> start_ns, end_ns;
-  for (int i = 0; i < runs; ++i) {
-    recorder.begin_run();
-    start_ns.push_back(base::now_ns());
-    state_->run(inputs, &recorder);
-    end_ns.push_back(base::now_ns());
+  struct Recording {
+    profile::Recorder recorder;
+    profile::RunTimes times;
+  };
+  std::vector<Recording> recordings(sessions.size());
+  for (Session* session : sessions) {
+    do {
+      session->state_->run(inputs, nullptr);
+    } while (!session->state_->settled);
   }
-  return Profile(profile::summarize(recorder, start_ns, end_ns));
+  for (int run = 0; run < runs; ++run) {
+    for (std::size_t i = 0; i < sessions.size(); ++i) {
+      auto& [recorder, times] = recordings[i];
+      recorder.begin_run();
+      times.start_ns.push_back(base::now_ns());
+      sessions[i]->state_->run(inputs, &recorder);
+      times.end_ns.push_back(base::now_ns());
+    }
+  }
+  std::vector<Profile> profiles;
+  for (std::size_t i = 0; i < sessions.size(); ++i) {
+    profiles.emplace_back(
+        profile::summarize(recordings[i].recorder, recordings[i].times, sessions[i]->state_->facts()));
+  }
+  return profiles;
 }
 
 // Free sessions are a stack under a mutex; a caller that finds none waits for the condition variable, which every

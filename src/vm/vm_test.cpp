@@ -11,6 +11,7 @@
 #include "base/error_testing.h"
 #include "lanner/error.h"
 #include "lanner/session.h"
+#include "profile/profile.h"
 #include "program/text.h"
 #include "vm/memory_plan.h"
 #include "vm/pool.h"
@@ -232,7 +233,34 @@ TEST(Session, ProfileCountsEveryInvocation) {
   EXPECT_EQ(counts["Loop"], 4);
 }
 
-program::Block chain(int length) {
+TEST(Session, ProfileKnowsBlocksDependenciesAndMemory) {
+  Session session(Program::from_text(kLoop), {.threads = 1});
+  const Profile profile = session.profile({{"trips", Tensor::scalar<std::int64_t>(3)}, {"x", floats({1, 1})}}, 2);
+  const profile::Data& data = profile.data();
+  ASSERT_EQ(data.events.size(), 2u * (3u + 3u + 1u));
+  int inside = 0, waiting = 0;
+  for (const profile::NamedEvent& event : data.events) {
+    const std::string& op = data.labels[event.label].op;
+    EXPECT_EQ(event.parent == profile::kNoEvent, op == "Loop");
+    if (event.parent != profile::kNoEvent) {
+      EXPECT_EQ(data.labels[data.events[event.parent].label].op, "Loop");
+      ++inside;
+    }
+    if (op == "Identity") {
+      ASSERT_EQ(event.dependencies.size(), 1u);
+      EXPECT_EQ(data.labels[data.events[event.dependencies[0]].label].op, "Mul");
+      ++waiting;
+    }
+  }
+  EXPECT_EQ(inside, 12);
+  EXPECT_EQ(waiting, 6);
+  EXPECT_EQ(profile.critical_path().instruction_count, 1u);
+  EXPECT_LE(profile.critical_path().length_us, profile.critical_path().wall_us);
+  EXPECT_GT(profile.memory().pool_bytes, 0);
+  EXPECT_GT(profile.memory().process_bytes, profile.memory().pool_bytes);
+}
+
+std::string chain_text(int length) {
   std::string text = "program 1\noutput \"y\"\nmain {\n  slot 0 \"x\" float32[1000]\n";
   for (int i = 1; i <= length; ++i) text += "  slot " + std::to_string(i) + " \"v\" float32[1000]\n";
   text += "  inputs(0)\n";
@@ -240,7 +268,38 @@ program::Block chain(int length) {
     text += "  " + std::to_string(i) + " = Relu(" + std::to_string(i - 1) + ")";
     text += i == 1 ? "\n" : " after(" + std::to_string(i - 2) + ")\n";
   }
-  return program::parse(text + "  outputs(" + std::to_string(length) + ")\n}\n").main;
+  return text + "  outputs(" + std::to_string(length) + ")\n}\n";
+}
+
+TEST(Session, SeveralAreProfiledInTurns) {
+  Session one(Program::from_text(kLoop), {.threads = 1});
+  Session other(Program::from_text(kLoop), {.threads = 2});
+  Session* const sessions[] = {&one, &other};
+  const NamedValues inputs{{"trips", Tensor::scalar<std::int64_t>(2)}, {"x", floats({1, 1})}};
+  const std::vector<Profile> profiles = Session::profile_in_turns(sessions, inputs, 3);
+  ASSERT_EQ(profiles.size(), 2u);
+  for (const Profile& profile : profiles) {
+    EXPECT_EQ(profile.run_count(), 3);
+    EXPECT_EQ(profile.data().events.size(), 3u * (2u + 2u + 1u));
+    // Between two runs of one session there is one of the other.
+    for (std::size_t run = 1; run < 3; ++run) {
+      EXPECT_GT(profile.data().run_start_us[run],
+                profile.data().run_start_us[run - 1] + 1000 * profile.run_ms()[run - 1]);
+    }
+  }
+  EXPECT_EQ(profiles[0].data().facts.threads, 1);
+  EXPECT_EQ(profiles[1].data().facts.threads, 2);
+  EXPECT_EQ(reason_of([&] { Session::profile_in_turns(sessions, inputs, 0); }), "input.runs");
+}
+
+TEST(Session, ProfileCountsTheArenasOfAllBlocks) {
+  Session session(Program::from_text(chain_text(5)), {.threads = 1});
+  const Profile profile = session.profile({{"x", Tensor::allocate(ElementType::kFloat32, {1000})}}, 1);
+  EXPECT_EQ(profile.memory().arena_bytes, 2 * 4032);
+}
+
+program::Block chain(int length) {
+  return program::parse(chain_text(length)).main;
 }
 
 TEST(MemoryPlan, AChainNeedsTwoBuffers) {

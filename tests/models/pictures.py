@@ -7,8 +7,13 @@ import numpy as np
 
 UNITS = 1000  # scene coordinates run from 0 to UNITS in both directions
 
-SHAPES = {"ssdlite320": (320, 320), "ssd300": (300, 300), "fasterrcnn": (480, 640)}  # height, width
-SAMPLE_SEEDS = {"ssdlite320": (4, 5, 7), "ssd300": (1, 2, 3), "fasterrcnn": (7, 2, 4)}
+SHAPES = {  # height, width
+    "ssdlite320": (320, 320),
+    "ssd300": (300, 300),
+    "fasterrcnn": (480, 640),
+    "ssd_mobilenetv2": (300, 300),
+}
+SAMPLE_SEEDS = {"ssdlite320": (4, 5, 7), "ssd300": (1, 2, 3), "fasterrcnn": (7, 2, 4), "ssd_mobilenetv2": (4, 5, 8)}
 
 
 def picture(seed, height, width):
@@ -39,8 +44,13 @@ def picture(seed, height, width):
     return np.clip(canvas + noise, 0, 255).astype(np.float32) / np.float32(255)
 
 
+def pixels(picture):
+    """A picture as uint8 [1, height, width, 3], as TensorFlow's models take it."""
+    return np.round(picture * 255).astype(np.uint8).transpose(1, 2, 0)[None]
+
+
 def samples(name):
-    """The sample inputs of model `name`."""
+    """The sample pictures of model `name`."""
     return [picture(seed, *SHAPES[name]) for seed in SAMPLE_SEEDS[name]]
 
 

@@ -1,13 +1,15 @@
-"""Rebuilds the model fixtures: real torchvision exports whose weights are generated instead of stored.
+"""Rebuilds the model fixtures: real exports from torchvision and TensorFlow whose weights are generated, not stored.
 
     python tests/models/rebuild.py ssdlite320 -o ssdlite320.onnx      python tests/models/rebuild.py --all -o build/models
 
-`NAME.onnx.gz` beside this file (written by tools/export_models.py) is the exporter's graph with every small tensor as it
-was. A large weight is an initializer without values: `external_data` holds its `seed`, `raw_data` one float32 scale per
-output channel, and the weight is `unit(seed, dims)` times the scale of its first axis. That is integer arithmetic, exact
-conversions and one rounding, so the result is the same to the last bit everywhere.
+`NAME.onnx.gz` beside this file (written by tools/export_models.py and tools/export_ssd_mobilenetv2.py) is the exporter's
+graph with every small tensor as it was. A large weight is an initializer without values: `external_data` holds its `seed`,
+`raw_data` one float32 scale per output channel, and the weight is `unit(seed, dims)` times the scale of its first axis. That
+is integer arithmetic, exact conversions and one rounding, so the result is the same to the last bit everywhere.
 
-`quiet` raises the bias of the background class, so that the model detects nothing in any picture.
+`score_threshold` replaces the score threshold of a TensorFlow model: 1e-8, the default of the Object Detection API, makes
+every anchor a candidate for every class. `quiet` makes a model detect nothing in any picture: it raises the bias of the
+background class, or the threshold to 2.
 """
 
 import argparse
@@ -23,10 +25,13 @@ import numpy as np
 import onnx
 
 FOLDER = Path(__file__).resolve().parent
-NAMES = ("ssdlite320", "ssd300", "fasterrcnn")
+TORCHVISION = ("ssdlite320", "ssd300", "fasterrcnn")
+TENSORFLOW = ("ssd_mobilenetv2",)
+NAMES = (*TORCHVISION, *TENSORFLOW)
 
 CLASS_COUNT = 91  # background first
 QUIET_BIAS = np.float32(100)
+QUIET_THRESHOLD = 2
 _CLASS_BIAS = re.compile(r"(\.classification_head\..*|\.cls_score)\.bias$")
 
 
@@ -43,7 +48,7 @@ def scaled(seed, shape, scale):
     return unit(seed, shape) * scale.astype(np.float32).reshape(-1, *[1] * (len(shape) - 1))
 
 
-def load(name, *, quiet=False):
+def load(name, *, quiet=False, score_threshold=None):
     """The complete model `name` as an onnx.ModelProto."""
     model = onnx.load_model_from_string(gzip.decompress(_compact(name).read_bytes()))
     for tensor in model.graph.initializer:
@@ -52,17 +57,28 @@ def load(name, *, quiet=False):
             scale = np.frombuffer(tensor.raw_data, "<f4")
             tensor.raw_data = scaled(int(entry.value), tuple(tensor.dims), scale).astype("<f4").tobytes()
             del tensor.external_data[:]
-    if quiet:
+    if quiet and name in TORCHVISION:
         biases = [tensor for tensor in model.graph.initializer if _CLASS_BIAS.search(tensor.name)]
         assert biases, f"{name}: no bias of a class score found"
         for tensor in biases:
             values = np.frombuffer(tensor.raw_data, "<f4").copy()
             values[::CLASS_COUNT] += QUIET_BIAS
             tensor.raw_data = values.tobytes()
+    elif quiet:
+        score_threshold = QUIET_THRESHOLD
+    if score_threshold is not None:
+        score_threshold_of(model).raw_data = np.float32(score_threshold).astype("<f4").tobytes()
     return model
 
 
-def rebuild(name, path, *, quiet=False):
+def score_threshold_of(model):
+    """The initializer that the class scores of a TensorFlow model have to exceed; the boxes' areas have to exceed 0."""
+    compared = {node.input[1] for node in model.graph.node if node.op_type == "Greater"}
+    (tensor,) = [tensor for tensor in model.graph.initializer if tensor.name in compared and any(tensor.raw_data)]
+    return tensor
+
+
+def rebuild(name, path, *, quiet=False, score_threshold=None):
     """Writes model `name` to `path`, unless the file there is already made from the same sources. Returns the path.
 
     The file appears complete or not at all. `path` + ".key" remembers what it was made from.
@@ -70,12 +86,12 @@ def rebuild(name, path, *, quiet=False):
     path = Path(path)
     key_path = path.with_name(path.name + ".key")
     sources = hashlib.sha256(_compact(name).read_bytes() + Path(__file__).read_bytes())
-    key = f"{name} quiet={quiet} {sources.hexdigest()}"
+    key = f"{name} quiet={quiet} score_threshold={score_threshold} {sources.hexdigest()}"
     if path.exists() and key_path.exists() and key_path.read_text() == key:
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
     key_path.unlink(missing_ok=True)
-    _write(path, load(name, quiet=quiet).SerializeToString())
+    _write(path, load(name, quiet=quiet, score_threshold=score_threshold).SerializeToString())
     _write(key_path, key.encode())
     return path
 
@@ -98,13 +114,16 @@ def main(arguments=None):
     parser.add_argument("name", nargs="?", choices=NAMES, metavar="NAME", help=", ".join(NAMES))
     parser.add_argument("--all", action="store_true", help="every model, as DIR/NAME.onnx")
     parser.add_argument("--quiet", action="store_true", help="the variant that detects nothing")
+    parser.add_argument("--score-threshold", type=float, help=f"of {', '.join(TENSORFLOW)}, instead of its own")
     parser.add_argument("-o", "--output", required=True, type=Path, help="file, or folder with --all")
     options = parser.parse_args(arguments)
     if options.all == (options.name is not None):
         parser.error("give either NAME or --all")
+    if options.score_threshold is not None and options.name not in TENSORFLOW:
+        parser.error(f"--score-threshold is for {', '.join(TENSORFLOW)}")
     outputs = {name: options.output / f"{name}.onnx" for name in NAMES} if options.all else {options.name: options.output}
     for name, path in outputs.items():
-        print(rebuild(name, path, quiet=options.quiet))
+        print(rebuild(name, path, quiet=options.quiet, score_threshold=options.score_threshold))
 
 
 if __name__ == "__main__":

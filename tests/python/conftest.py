@@ -11,11 +11,14 @@ sys.path.insert(0, str(ROOT / "tests" / "models"))
 
 @pytest.fixture(scope="session")
 def model_path():
-    """model_path(name, quiet=False): the file of a model fixture, rebuilt into build/models/ when it is not up to date."""
+    """model_path(name, quiet=False, score_threshold=None): the file of a model fixture, rebuilt into build/models/ when it
+    is not up to date."""
     pytest.importorskip("onnx")
     import rebuild
 
-    def path(name, *, quiet=False):
-        return rebuild.rebuild(name, ROOT / "build" / "models" / f"{name}{'-quiet' if quiet else ''}.onnx", quiet=quiet)
+    def path(name, *, quiet=False, score_threshold=None):
+        variant = "-quiet" if quiet else "" if score_threshold is None else f"-{score_threshold}"
+        file = ROOT / "build" / "models" / f"{name}{variant}.onnx"
+        return rebuild.rebuild(name, file, quiet=quiet, score_threshold=score_threshold)
 
     return path

@@ -202,6 +202,69 @@ def test_profile_writes_a_trace_and_json(folder):
     assert not (folder / "-").exists()
 
 
+def test_profile_says_more_below_the_table(folder):
+    printed = succeeds(folder, "profile", "conv.onnx", "--runs", 3, "--threads", 2, "--json", "p.json")
+    profile = json.loads((folder / "p.json").read_text())
+    below = printed[printed.index("#Backend  #Share"):].splitlines()
+    for row in profile["backends"]:
+        assert any(line.split()[0] == row["backend"] and line.split()[2] == str(row["count"]) for line in below[1:])
+    assert sum(row["sum_us"] for row in profile["backends"]) == pytest.approx(sum(row["sum_us"] for row in profile["rows"]))
+    path, memory = profile["critical_path"], profile["memory"]
+    assert any(line.startswith(f"Critical path of the median run: {path['length_us']:.1f} us") for line in below)
+    assert 0 < path["length_us"] <= path["serial_us"] <= path["wall_us"] == 1000 * sorted(profile["run_ms"])[1]
+    assert any(re.fullmatch(r"Lanes, busy time by wall-clock time: lane 0 \d+\.\d%.*", line) for line in below)
+    assert all(0 < lane["occupancy"] <= 1 for lane in profile["lanes"][:1])
+    assert any(line.startswith("Peak memory: session ") for line in below)
+    assert memory["arena_bytes"] >= 0 and 0 < memory["pool_bytes"] < memory["process_bytes"]
+    # A chain: each instruction but a run's first waits for the one before, and all are on the critical path.
+    instructions = [event for event in profile["events"] if not event["child"]]
+    assert all(event["critical"] for event in instructions)
+    assert sum(len(event["dependencies"]) for event in instructions) == len(instructions) - 3
+    for row in profile["subgraphs"]:
+        assert row["name"] and row["operator"].startswith("Subgraph[")
+    for event in profile["events"]:
+        if event["child"]:
+            assert profile["events"][event["inside"]]["operator"].startswith("Subgraph[")
+
+
+def test_the_trace_has_arrows(folder):
+    succeeds(folder, "profile", "conv.onnx", "--runs", 2, "--deny", "@onednn", "--trace", "t.json", "--json", "p.json")
+    trace = json.loads((folder / "t.json").read_text())["traceEvents"]
+    starts = {event["id"] for event in trace if event["ph"] == "s"}
+    ends = {event["id"] for event in trace if event["ph"] == "f"}
+    events = json.loads((folder / "p.json").read_text())["events"]
+    assert starts == ends and len(starts) == sum(len(event["dependencies"]) for event in events) // 2 > 0
+
+
+def test_compare_prints_both_tables(folder):
+    printed = succeeds(folder, "profile", "conv.onnx", "--compare", "--runs", 2, "--threads", 2, "--deny", "@onednn",
+                       "--json", "p.json", "--trace", "t.json", "--html", "r.html")
+    lines = printed.splitlines()
+    assert re.fullmatch(r"Without head rules, 1 lane +With head rules, \d+ lanes?", lines[0])
+    assert lines[1].count(" instruction") == 2 and lines[1].count("median") == 2
+    assert lines[3].split() == 2 * ["#OpName", "#InvokeCount", "#Sum(us)", "#Mean(us)"]
+    both = json.loads((folder / "p.json").read_text())
+    for side in ("without", "with"):
+        assert both[side]["runs"] == 2
+        for row in both[side]["rows"]:
+            assert any(row["operator"][:31] in line and f"{row['sum_us']:.1f}" in line for line in lines[4:])
+    assert re.fullmatch(r"2 runs of each in turn on 2 threads; [\d.]+ ms became [\d.]+ ms: [\d.]+ times as fast", lines[-1])
+    assert json.loads((folder / "t.json").read_text())["traceEvents"] and (folder / "r.html").stat().st_size > 10_000
+    assert set(json.loads(succeeds(folder, "profile", "conv.onnx", "--compare", "--runs", 1, "--json"))) == {"without", "with"}
+
+
+def test_compiling_options_need_a_model_to_compile(folder):
+    succeeds(folder, "compile", "conv.onnx", "-o", "conv.lanner")
+    for words in (["--deny", "Conv"], ["--disable-rule", "all"], ["--precision", "f32"]):
+        for command in (["explain"], ["profile", "--runs", 1], ["compile", "-o", "again.lanner"]):
+            message = fails(folder, "usage", *command, "conv.lanner", *words, status=2)
+            assert words[0] in message and "'conv.lanner'" in message and ".onnx" in message
+    assert "--compare" in fails(folder, "usage", "profile", "conv.lanner", "--compare", "--html", "r.html", status=2)
+    # Of a config file, which serves all commands, only the settings of running apply.
+    (folder / "c.toml").write_text('deny = ["Conv"]\nthreads = 3\n')
+    assert "on 3 threads" in succeeds(folder, "profile", "conv.lanner", "--runs", 1, "--config", "c.toml")
+
+
 def test_json_does_not_take_what_follows_for_the_file_to_write(folder):
     assert json.loads(succeeds(folder, "profile", "--runs", 1, "--json", "conv.onnx"))["rows"]
     fails(folder, "usage", "profile", "conv.onnx", "--json", "add.onnx", status=2)
@@ -225,6 +288,8 @@ def test_explain_says_who_runs_each_node_and_why(folder):
     assert text.splitlines()[0].split() == ["#Operator", "#Backend", "#Subgraph", "#Node"]
     assert "node0 -- Conv is denied for onednn" in text
     assert "native: 6 nodes" in text
+    text = succeeds(folder, "explain", "conv.onnx")
+    assert re.search(r"^fuse-conv-activation +\d.*\n    fired \d times?: ", text, re.MULTILINE)
 
 
 def test_explain_remembers_in_the_compiled_file(folder):
@@ -240,6 +305,8 @@ def test_disabled_rules_do_not_fire_and_change_nothing(folder):
     assert "fuse-conv-activation" in fired
     without_one = explained(folder, "conv.onnx", "--disable-rule", "fuse-conv-activation")
     assert not any(rule["fired"] for rule in without_one["rules"] if rule["rule"] == "fuse-conv-activation")
+    without_pass = explained(folder, "conv.onnx", "--disable-rule", "fuse")
+    assert not any(rule["fired"] for rule in without_pass["rules"] if rule["rule"].startswith("fuse-conv-a"))
     without_all = explained(folder, "conv.onnx", "--disable-rule", "all")
     assert not any(rule["fired"] for rule in without_all["rules"])
     assert [row["operator"] for row in without_all["nodes"]] == ["Conv", "Relu", "Conv", "Relu", "Conv", "Sigmoid"]
@@ -367,7 +434,8 @@ def test_detect_errors(folder):
 def each_command(model):
     """The subcommands on a model, each with an output that exists or may not appear."""
     return [("compile", model, "-o", "old.lanner"), ("run", model, "--inputs", "conv.npz", "--outputs", "out.npz"),
-            ("profile", model, "--trace", "trace.json", "--json", "profile.json"), ("explain", model),
+            ("profile", model, "--trace", "trace.json", "--json", "profile.json", "--html", "profile.html"),
+            ("profile", model, "--compare", "--html", "profile.html"), ("explain", model),
             ("detect", model, EXAMPLE, "-o", "out.png")]
 
 

@@ -105,6 +105,39 @@ def test_no_detection_at_all(name, model_path, reference):
     assert_same(outputs, reference(path, inputs), 1)
 
 
+def tensorflow_detections(outputs):
+    """The detections of a padded TensorFlow Object Detection API result."""
+    count = int(outputs["num_detections"][0])
+    return {name: outputs[f"detection_{key}"][0, :count] for name, key in
+            (("boxes", "boxes"), ("scores", "scores"), ("labels", "classes"))}
+
+
+@pytest.mark.parametrize("score_threshold", [None, 1e-8])
+def test_tensorflow_ssd_detects_what_onnx_runtime_detects(score_threshold, model_path, reference):
+    path = model_path("ssd_mobilenetv2", score_threshold=score_threshold)
+    model = lanner.compile(path, threads=2)
+    for picture in pictures.samples("ssd_mobilenetv2"):
+        inputs = {"input_tensor": pictures.pixels(picture)}
+        ours, theirs = model.run(inputs), reference(path, inputs)
+        assert list(ours) == list(theirs)
+        assert_same(tensorflow_detections(ours), tensorflow_detections(theirs), 1)
+
+
+@pytest.mark.parametrize("rule", ["all", *RULES])
+def test_tensorflow_ssd_detects_the_same_without_a_rule(rule, model_path, reference):
+    path = model_path("ssd_mobilenetv2")
+    inputs = {"input_tensor": pictures.pixels(pictures.samples("ssd_mobilenetv2")[0])}
+    ours = lanner.compile(path, threads=2, disable_rules=[rule]).run(inputs)
+    assert_same(tensorflow_detections(ours), tensorflow_detections(reference(path, inputs)), 1)
+
+
+def test_no_detection_at_all_in_tensorflow_ssd(model_path):
+    model = lanner.compile(model_path("ssd_mobilenetv2", quiet=True), threads=2)
+    outputs = model.run({"input_tensor": pictures.pixels(pictures.samples("ssd_mobilenetv2")[0])})
+    assert outputs["num_detections"][0] == 0 and not outputs["detection_scores"].any()
+    assert outputs["detection_boxes"].shape == (1, 100, 4)
+
+
 def test_no_shape_in_an_empty_picture(reference):
     inputs = {"image": np.zeros_like(shapes_inputs.samples(1)[0]["image"])}
     assert_same(lanner.compile(SHAPES_MODEL, threads=2).run(inputs), reference(SHAPES_MODEL, inputs), 1)

@@ -1,5 +1,6 @@
 """The model fixtures of tests/models: rebuilt exactly, valid, of a real export's size, and really detecting."""
 
+import collections
 import subprocess
 import sys
 import zlib
@@ -27,6 +28,7 @@ PICTURE_CHECKSUMS = [
     1138105689, 3698458439, 2101418785,
     2602227523, 2038933669, 3689241330,
     496071394, 825407088, 540446159,
+    3449335448, 915113956, 1408002923,
 ]
 
 
@@ -59,9 +61,9 @@ def open_session(model, *, optimise=True):
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-@pytest.fixture(scope="module", params=rebuild.NAMES)
+@pytest.fixture(scope="module", params=rebuild.TORCHVISION)
 def fixture(request, model_path):
-    """A rebuilt model and a session of it that also gives the class scores of every box."""
+    """A rebuilt torchvision model and a session of it that also gives the class scores of every box."""
     path = model_path(request.param)
     model = onnx.load(path)
     threshold = score_threshold(model.graph)
@@ -139,11 +141,67 @@ def test_ssdlite_detects_nothing_in_a_blank_picture(fixture):
     assert [len(values) for values in detections.values()] == [0, 0, 0]
 
 
-@pytest.mark.parametrize("name", rebuild.NAMES)
+@pytest.mark.parametrize("name", rebuild.TORCHVISION)
 def test_quiet_model_detects_nothing(name, model_path):
     session = open_session(model_path(name, quiet=True))
     for picture in [pictures.samples(name)[0], pictures.blank(name)]:
         assert [len(output) for output in session.run(None, {"image": picture})] == [0, 0, 0]
+
+
+@pytest.fixture(scope="module")
+def tensorflow_model():
+    """The TensorFlow model, with a second output: the class scores of every anchor."""
+    model = rebuild.load("ssd_mobilenetv2")
+    (sigmoid,) = [node for node in model.graph.node if node.op_type == "Sigmoid"]
+    model.graph.output.append(onnx.ValueInfoProto(name=sigmoid.output[0]))
+    return model
+
+
+def tensorflow_detections(model, picture, **options):
+    """Boxes, scores and labels of the detections, and the other output."""
+    session = open_session(model.SerializeToString(), **options)
+    boxes, labels, scores, count, *others = session.run(None, {"input_tensor": pictures.pixels(picture)})
+    count = int(count[0])
+    assert not any(values[0, count:].any() for values in (boxes, scores))
+    return {"boxes": boxes[0, :count], "scores": scores[0, :count], "labels": labels[0, :count]}, *others
+
+
+def test_tensorflow_model_is_valid_and_unrolled(tensorflow_model):
+    onnx.checker.check_model(rebuild.load("ssd_mobilenetv2"), full_check=True)
+    counts = collections.Counter(node.op_type for node in tensorflow_model.graph.node)
+    assert counts["NonMaxSuppression"] == 90 and counts["NonZero"] == 91 and counts.total() >= MIN_NODES
+
+
+def test_tensorflow_model_has_many_candidates_and_detections_without_ties(tensorflow_model):
+    threshold = onnx.numpy_helper.to_array(rebuild.score_threshold_of(tensorflow_model))
+    for picture in pictures.samples("ssd_mobilenetv2"):
+        detections, scores = tensorflow_detections(tensorflow_model, picture)
+        scores = scores.reshape(-1, rebuild.CLASS_COUNT)[:, 1:]
+        assert MIN_CANDIDATES <= np.count_nonzero(scores > threshold) <= MAX_CANDIDATES
+        count = len(detections["scores"])
+        assert count >= MIN_DETECTIONS and len(np.unique(detections["scores"])) == count
+        assert len(np.unique(detections["labels"])) >= 10
+        top, left, bottom, right = detections["boxes"].T
+        assert (0 <= top).all() and (top < bottom).all() and (bottom <= 1).all()
+        assert (0 <= left).all() and (left < right).all() and (right <= 1).all()
+
+
+def test_tensorflow_model_is_well_conditioned(tensorflow_model):
+    picture = pictures.samples("ssd_mobilenetv2")[0]
+    optimised, _ = tensorflow_detections(tensorflow_model, picture)
+    plain, _ = tensorflow_detections(tensorflow_model, picture, optimise=False)
+    assert_same(optimised, plain, 1, MAX_ROUNDING_OF_SCORES)
+
+
+def test_tensorflow_model_takes_another_score_threshold():
+    picture = pictures.samples("ssd_mobilenetv2")[0]
+    usual, sparse, quiet = (
+        tensorflow_detections(rebuild.load("ssd_mobilenetv2", **change), picture)[0]["scores"]
+        for change in ({}, {"score_threshold": 0.95}, {"quiet": True})
+    )
+    assert 0 < len(sparse) < len(usual) and len(quiet) == 0
+    np.testing.assert_array_equal(sparse, usual[: len(sparse)])
+    assert sparse.min() > 0.95 >= usual[len(sparse)]
 
 
 def test_command_rebuilds_only_what_is_out_of_date(tmp_path):

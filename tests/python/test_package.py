@@ -165,8 +165,24 @@ def test_profile_rows_and_files(tmp_path):
     assert sum(event["ph"] == "X" and event["name"] == "Add" for event in events) == 7
     profile.json(tmp_path / "p.json")
     assert json.loads((tmp_path / "p.json").read_text())["rows"][0]["operator"] == "Add"
-    with pytest.raises(lanner.Error):
-        profile.trace(tmp_path / "missing" / "t.json")
+    profile.html(tmp_path / "r.html")
+    assert "</html>" in (tmp_path / "r.html").read_text()
+    for write in (profile.trace, profile.html, profile.json):
+        with pytest.raises(lanner.Error):
+            write(tmp_path / "missing" / "file")
+
+
+def test_profile_summary():
+    model = lanner.compile(model_of(ADD), threads=1)
+    profile = model.profile({"x": np.zeros((1, 2), np.float32), "y": np.zeros(2, np.float32)}, runs=3)
+    path, (row,) = profile.critical_path, profile.rows
+    assert path.instruction_count == 1 and 0 <= path.run < 3
+    assert path.wall_us == pytest.approx(1000 * sorted(profile.run_ms)[1])
+    assert row.min_us <= path.length_us == path.serial_us <= row.max_us
+    assert [(backend.backend, backend.count) for backend in profile.backends] == [("native", 3)]
+    assert len(profile.occupancies) >= 1 and 0 <= profile.occupancies[0] <= 1
+    assert profile.memory.pool_bytes >= 8 and profile.memory.process_bytes > 2**20
+    assert "Critical path" in profile.summary() and "Peak memory" in profile.summary()
 
 
 def test_run_releases_the_gil():

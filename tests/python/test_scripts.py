@@ -31,7 +31,7 @@ def test_the_demo_writes_its_files():
     shutil.rmtree(folder, ignore_errors=True)
     result = run("scripts/demo", timeout=1800)  # builds what changed since the last build
     assert result.returncode == 0, result.stdout + result.stderr
-    for name in ("detections.png", "shapes.lanner", "trace.json"):
+    for name in ("detections.png", "shapes.lanner", "trace.json", "profile.html"):
         assert f"build/demo/{name}" in result.stdout
 
     before = np.asarray(Image.open(ROOT / "models" / "shapes" / "example.png").convert("RGB"))
@@ -40,6 +40,8 @@ def test_the_demo_writes_its_files():
     events = json.loads((folder / "trace.json").read_text())["traceEvents"]
     assert sum(event["ph"] == "X" for event in events) >= 50
     assert (folder / "shapes.lanner").stat().st_size > 0
+    assert "Without head rules, 1 lane" in result.stdout and "times as fast" in result.stdout
+    assert (folder / "profile.html").read_text().endswith("</html>\n")
 
 
 def test_the_demo_fails_with_its_steps(tmp_path):
@@ -48,7 +50,8 @@ def test_the_demo_fails_with_its_steps(tmp_path):
     shutil.copy(ROOT / "scripts" / "demo", tmp_path / "scripts" / "demo")
     bin_folder = tmp_path / "build" / "release" / "bin"
     bin_folder.mkdir(parents=True)
-    for path, text in ((tmp_path / "scripts" / "setup", "exit 0"),
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    for path, text in ((tmp_path / "scripts" / "setup", "exit 0"), (tmp_path / ".venv" / "bin" / "python", "exit 0"),
                        (bin_folder / "lanner", '[ "$1" != profile ] || exit 3')):
         path.write_text(f"#!/bin/sh\n{text}\n")
         path.chmod(0o755)

@@ -19,7 +19,7 @@ BIN = ROOT / ".venv" / "bin"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INSTALLS = re.compile(r"\b(scripts/|pip |cmake )")
 REASON = re.compile(r'"((?:backend|config|deny|detect|file|fold|graph|image|input|memory|model|npz|op|option|placement|'
-                    r'program|rule)\.[a-z_-]+)"')
+                    r'program|report|rule)\.[a-z_-]+)"')
 
 
 @pytest.fixture

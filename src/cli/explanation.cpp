@@ -1,0 +1,77 @@
+#include "cli/explanation.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "base/fail.h"
+
+namespace lanner::cli {
+
+namespace {
+
+using nlohmann::json;
+
+constexpr std::size_t kMostPlaces = 8;
+
+// "3 times: first, second, third", with as many of the places as are known and fit.
+std::string counted_places(std::size_t count, const std::vector<std::string>& places) {
+  std::string text = fmt::format("{} time{}: ", count, count == 1 ? "" : "s");
+  const std::size_t shown = std::min(places.size(), kMostPlaces);
+  for (std::size_t i = 0; i < shown; ++i) text += (i == 0 ? "" : ", ") + places[i];
+  return text + (count > shown ? ", ..." : "") + "\n";
+}
+
+std::string nodes_text(const json& nodes) {
+  std::map<std::string, int> per_backend;
+  std::string text = fmt::format("{:<24} {:<8} {:>8}  {}\n", "#Operator", "#Backend", "#Subgraph", "#Node");
+  for (const json& row : nodes) {
+    const std::string backend = row.at("backend");
+    ++per_backend[backend];
+    const std::string subgraph = row.at("subgraph").is_null() ? "" : fmt::to_string(row.at("subgraph").get<int>());
+    const std::string reason = row.at("reason");
+    text += fmt::format("{:<24} {:<8} {:>8}  {}{}{}\n", row.at("operator").get<std::string>(), backend, subgraph,
+                        row.at("node").get<std::string>(), reason.empty() ? "" : " -- ", reason);
+  }
+  text += "\n";
+  for (const auto& [backend, count] : per_backend) {
+    text += fmt::format("{}: {} node{}\n", backend, count, count == 1 ? "" : "s");
+  }
+  return text;
+}
+
+std::string rules_text(const json& rules) {
+  std::string text = fmt::format("{:<34} {:>6} {:>9}\n", "#Rule", "#Fired", "#Time(ms)");
+  for (const json& rule : rules) {
+    const json& fired = rule.at("fired");
+    text += fmt::format("{:<34} {:>6} {:>9.1f}\n", rule.at("rule").get<std::string>(), fired.size(),
+                        rule.at("ms").get<double>());
+    std::vector<std::string> places;
+    for (std::size_t i = 0; i < std::min(fired.size(), kMostPlaces); ++i) places.push_back(fired[i].at("where"));
+    if (!places.empty()) text += "    fired " + counted_places(fired.size(), places);
+    for (const json& declined : rule.at("declined")) {
+      text += fmt::format("    declined, because {}, {}", declined.at("reason").get<std::string>(),
+                          counted_places(declined.at("count"), declined.at("where")));
+    }
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string explanation(const std::string& report) {
+  if (report.empty()) {
+    base::fail(ErrorCode::kFailedPrecondition, "report.missing",
+               "the program has no report: it was not made by compiling a model");
+  }
+  try {
+    const json content = json::parse(report);
+    return nodes_text(content.at("nodes")) + "\n" + rules_text(content.at("rules"));
+  } catch (const json::exception& error) {
+    base::invalid("report.invalid", "the program's report is not what the compiler writes: {}", error.what());
+  }
+}
+
+}  // namespace lanner::cli

@@ -1,0 +1,19 @@
+#include "kernels/vector_math.h"
+
+#include "base/multiversion.h"
+#include "kernels/broadcast.h"
+#include "kernels/exp.h"
+
+namespace lanner::kernels::math {
+
+LANNER_MULTIVERSION void exp_array(const float* in, float* out, std::int64_t count) {
+  LANNER_INDEPENDENT_ITERATIONS
+  for (std::int64_t i = 0; i < count; ++i) out[i] = exp(in[i]);
+}
+
+LANNER_MULTIVERSION void sigmoid_array(const float* in, float* out, std::int64_t count) {
+  LANNER_INDEPENDENT_ITERATIONS
+  for (std::int64_t i = 0; i < count; ++i) out[i] = sigmoid(in[i]);
+}
+
+}  // namespace lanner::kernels::math
