@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "kernels/head_testing.h"
 #include "kernels/kernel_testing.h"
