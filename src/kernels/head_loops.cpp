@@ -60,13 +60,14 @@ HWY_INLINE FloatMask passing(FloatVector scores, const CandidateFilter& filter) 
   return hn::Gt(scores, hn::Set(floats, filter.floor));
 }
 
-void collect_row(const float* scores, std::uint32_t first_row, std::size_t count, const CandidateFilter& filter,
+void collect_row(const float* scores, std::uint32_t first_row, std::size_t count, const CandidateFilter& wanted,
                  CandidateList& list) {
   const Floats floats;
   const std::size_t lanes = hn::Lanes(floats);
   std::size_t i = 0;
-  // A local copy, which the stores of the loop cannot change.
+  // Local copies, which the stores of the loop cannot change.
   CandidateList out = list;
+  const CandidateFilter filter = wanted;
   constexpr std::size_t kStep = 4;
   for (; i + kStep * lanes <= count; i += kStep * lanes) {
     FloatVector v[kStep];
