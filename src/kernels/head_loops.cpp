@@ -56,15 +56,18 @@ HWY_INLINE void append(FloatVector scores, FloatMask mask, std::uint32_t row, st
 HWY_INLINE FloatMask passing(FloatVector scores, const CandidateFilter& filter) {
   const Floats floats;
   if (filter.all) return hn::FirstN(floats, hn::Lanes(floats));
+  if (filter.nan_passes) return hn::Not(hn::Le(scores, hn::Set(floats, filter.floor)));
   return hn::Gt(scores, hn::Set(floats, filter.floor));
 }
 
-void collect_row(const float* scores, std::size_t count, const CandidateFilter& filter, CandidateList& list) {
+void collect_row(const float* scores, std::uint32_t first_row, std::size_t count, const CandidateFilter& wanted,
+                 CandidateList& list) {
   const Floats floats;
   const std::size_t lanes = hn::Lanes(floats);
   std::size_t i = 0;
-  // A local copy, which the stores of the loop cannot change.
+  // Local copies, which the stores of the loop cannot change.
   CandidateList out = list;
+  const CandidateFilter filter = wanted;
   constexpr std::size_t kStep = 4;
   for (; i + kStep * lanes <= count; i += kStep * lanes) {
     FloatVector v[kStep];
@@ -76,7 +79,7 @@ void collect_row(const float* scores, std::size_t count, const CandidateFilter& 
     if (hn::AllFalse(floats, hn::Or(hn::Or(mask[0], mask[1]), hn::Or(mask[2], mask[3])))) continue;
     for (std::size_t k = 0; k < kStep; ++k) {
       if (hn::AllFalse(floats, mask[k])) continue;
-      append(v[k], mask[k], static_cast<std::uint32_t>(i + k * lanes), filter.nan_key, out);
+      append(v[k], mask[k], first_row + static_cast<std::uint32_t>(i + k * lanes), filter.nan_key, out);
     }
   }
   for (; i < count; i += lanes) {
@@ -84,8 +87,8 @@ void collect_row(const float* scores, std::size_t count, const CandidateFilter& 
     HWY_ALIGN float rest[kBlock] = {};
     std::memcpy(rest, scores + i, left * sizeof(float));
     const FloatVector v = hn::Load(floats, rest);
-    append(v, hn::And(passing(v, filter), hn::FirstN(floats, left)), static_cast<std::uint32_t>(i), filter.nan_key,
-           out);
+    append(v, hn::And(passing(v, filter), hn::FirstN(floats, left)), first_row + static_cast<std::uint32_t>(i),
+           filter.nan_key, out);
   }
   list = out;
 }

@@ -63,6 +63,7 @@ struct CandidateFilter {
   bool all = false;  // every score, NaN as well
   float floor = 0;   // else those above it
   std::uint32_t nan_key = 0;
+  bool nan_passes = false;  // the floor as well; for collect_row alone
 };
 
 // Boxes in blocks, and the sides of each block's boxes taken together, in blocks as well.
@@ -80,8 +81,9 @@ struct HeadLoops {
   // Makes blocks of `count` boxes [count,4]: two opposite corners (y1, x1, y2, x2) in any order or, when `centered`,
   // (x centre, y centre, width, height).
   void (*make_blocks)(const float* boxes, std::size_t count, bool centered, BoxBlock* blocks);
-  // Appends the candidates among `count` scores that lie one after another; row numbers start from 0.
-  void (*collect_row)(const float* scores, std::size_t count, const CandidateFilter& filter, CandidateList& list);
+  // Appends the candidates among `count` scores that lie one after another, the first of row `first_row`.
+  void (*collect_row)(const float* scores, std::uint32_t first_row, std::size_t count, const CandidateFilter& filter,
+                      CandidateList& list);
   // Appends the candidates of `width` classes, that of class c and row r at scores[r * stride + c], to their lists.
   // `readable` is the number of elements from `scores` to the end of its tensor.
   void (*collect_columns)(const float* scores, std::size_t readable, std::size_t stride, std::size_t row_count,

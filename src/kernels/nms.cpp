@@ -126,6 +126,8 @@ bool table_pays(const KeptBoxes& kept, std::size_t candidates_left, std::size_t 
   return kept.compared_blocks() * kClassesOfRow > cost &&
          candidates_left * block_count(kept.size()) * kClassesOfRow > cost;
 }
+
+// For the rows of all images; far more than one image of 10,000 boxes needs.
 constexpr std::size_t kTableBytes = 16 << 20;
 
 // The boxes of all images in blocks, and for each image a table, made when a class first wants it.
@@ -155,7 +157,8 @@ class ImageBoxes {
     std::call_once(lazy.once, [&] {
       const BlockedBoxes boxes = blocked(image);
       make_bounds(boxes.blocks, &bounds_[i * bound_count_]);
-      lazy.table = std::make_unique<OverlapTable>(loops_, boxes, iou_threshold_, kTableBytes, context_.allocator());
+      lazy.table = std::make_unique<OverlapTable>(loops_, boxes, iou_threshold_, kTableBytes / tables_.size(),
+                                                  context_.allocator());
     });
     return *lazy.table;
   }

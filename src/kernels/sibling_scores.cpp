@@ -51,7 +51,7 @@ void SiblingCandidates::collect(const HeadLoops& loops, std::span<const float> s
   if (rows == 0) return;
   const float* from = scores.data() + offset;
   if (row_stride == 1 && width == 1) {
-    loops.collect_row(from, rows, filter, lists_[0]);
+    loops.collect_row(from, 0, rows, filter, lists_[0]);
   } else {
     loops.collect_columns(from, scores.size() - static_cast<std::size_t>(offset), static_cast<std::size_t>(row_stride),
                           rows, width, filter, lists_.data());

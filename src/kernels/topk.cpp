@@ -2,6 +2,7 @@
 // lower index comes first, both zeros are equal, and NaN is greater than every number. The result is always sorted,
 // whatever attribute `sorted` says.
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <functional>
 #include <limits>
@@ -11,6 +12,8 @@
 #include "base/fail.h"
 #include "base/parallel.h"
 #include "kernels/broadcast.h"
+#include "kernels/candidate_queue.h"
+#include "kernels/head_loops.h"
 #include "kernels/kernel.h"
 #include "kernels/order_key.h"
 #include "tensor/dispatch.h"
@@ -18,6 +21,9 @@
 namespace lanner::kernels {
 
 namespace {
+
+// Rows from this length on are worth vectors.
+constexpr std::int64_t kFromLength = 256;
 
 // An element by rank: greater is better, and no two are equal. Of 32-bit keys and indices it is one word.
 struct WideEntry {
@@ -81,6 +87,72 @@ void select(const T* data, std::int64_t stride, std::int64_t n, std::int64_t k, 
   std::sort(entries.begin(), entries.end(), std::greater<>{});
 }
 
+// The same for the largest floats of elements that lie one after another, in vectors. Keeps its memory between rows.
+class LargestFloats {
+ public:
+  LargestFloats() : loops_(head_loops()), queue_(loops_) {}
+
+  void select(const float* data, std::size_t n, std::size_t k, float* values, std::int64_t* indices) {
+    const std::size_t room = (2 * k + 256 + 63) / 64 * 64;
+    // The list holds less than `room` before a step, and a step adds at most as many.
+    const std::size_t capacity = 2 * room + kBlock;
+    if (memory_.size() < 2 * capacity) memory_.resize(2 * capacity);
+    CandidateList list{memory_.data(), memory_.data() + capacity, 0};
+    CandidateFilter filter{.all = true, .floor = 0, .nan_key = order_key(NAN), .nan_passes = true};
+    for (std::size_t i = 0; i < n; i += room) {
+      loops_.collect_row(data + i, static_cast<std::uint32_t>(i), std::min(n - i, room), filter, list);
+      if (list.size < room || n - i <= room) continue;
+      filter.floor = data[cut(list, k)];
+      filter.all = false;
+    }
+    queue_.fill(list, k);
+    for (std::size_t left = k; left > 0;) {
+      const auto best = queue_.next();
+      const std::size_t taken = std::min(left, best.size());
+      for (const Candidate candidate : best.first(taken)) {
+        const std::uint32_t index = candidate_row(candidate);
+        *values++ = data[index];
+        *indices++ = index;
+      }
+      left -= taken;
+    }
+  }
+
+ private:
+  // Leaves the best k in the list and returns the index of the last of them.
+  std::uint32_t cut(CandidateList& list, std::size_t k) {
+    queue_.fill(list, k);
+    cut_.clear();
+    while (cut_.size() < k) {
+      const auto best = queue_.next();
+      cut_.insert(cut_.end(), best.begin(), best.end());
+    }
+    for (std::size_t i = 0; i < k; ++i) {
+      list.keys[i] = static_cast<std::uint32_t>(cut_[i] >> 32);
+      list.rows[i] = candidate_row(cut_[i]);
+    }
+    list.size = k;
+    return list.rows[k - 1];
+  }
+
+  const HeadLoops& loops_;
+  CandidateQueue queue_;
+  std::vector<std::uint32_t> memory_;
+  std::vector<Candidate> cut_;
+};
+
+void select_float_rows(int threads, std::int64_t outer, std::int64_t n, std::int64_t k, const float* data,
+                       float* values, std::int64_t* indices) {
+  const std::int64_t grain = std::max<std::int64_t>(1, kElementGrain / n);
+  base::parallel_for(threads, outer, grain, [=](std::int64_t begin, std::int64_t end) {
+    LargestFloats largest;
+    for (std::int64_t row = begin; row < end; ++row) {
+      largest.select(data + row * n, static_cast<std::size_t>(n), static_cast<std::size_t>(k), values + row * k,
+                     indices + row * k);
+    }
+  });
+}
+
 template <typename Entry, bool kLargest, typename T>
 void select_rows(int threads, std::int64_t outer, std::int64_t n, std::int64_t inner, std::int64_t k, const T* data,
                  T* values, std::int64_t* indices) {
@@ -135,6 +207,13 @@ std::unique_ptr<Kernel> make_TopK(const KernelInfo& info) {
     const std::int64_t outer = shape.element_count(0, axis);
     const std::int64_t inner = shape.element_count(axis + 1, shape.rank());
     tensor::dispatch(tensor::NumericTypes{}, x.element_type(), "TopK", [&]<typename T>() {
+      if constexpr (std::is_same_v<T, float>) {
+        constexpr std::int64_t kMost = std::numeric_limits<std::uint32_t>::max();
+        if (largest && inner == 1 && n >= kFromLength && n <= kMost) {
+          return select_float_rows(context.threads(), outer, n, k, x.data<float>(), values.data<float>(),
+                                   indices->data<std::int64_t>());
+        }
+      }
       const auto run = [&]<typename Entry>(Entry) {
         const auto rows = largest ? select_rows<Entry, true, T> : select_rows<Entry, false, T>;
         rows(context.threads(), outer, n, inner, k, x.data<T>(), values.data<T>(), indices->data<std::int64_t>());

@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
+#include "kernels/head_testing.h"
 #include "kernels/kernel_testing.h"
 
 namespace lanner::kernels::testing {
@@ -36,6 +38,31 @@ TEST(TopK, TakesNanForTheGreatest) {
   const Tensor x = Tensor::of<float>({4}, {1, -NAN, INFINITY, NAN});
   EXPECT_THAT(elements<I>(top(x, 4)[1].tensor()), ElementsAre(1, 3, 2, 0));
   EXPECT_THAT(elements<I>(top(x, 4, attributes({{"largest", I{0}}}))[1].tensor()), ElementsAre(0, 2, 1, 3));
+}
+
+TEST(TopK, AgreesWithAFullSortOfFloatsWithTiesAndNan) {
+  Random random(31);
+  for (int round = 0; round < 400; ++round) {
+    const I count = 200 + random.below(round % 8 == 0 ? 20000 : 2000);
+    Tensor x = Tensor::allocate(ElementType::kFloat32, {count});
+    fill_scores(random, x, random.one_in(2), random.one_in(2));
+    if (random.one_in(3)) std::sort(x.data<float>(), x.data<float>() + count / 2);  // each better than those before
+    const I k = random.one_in(3) ? 1 + random.below(count) : 1 + random.below(std::min<I>(count, 120));
+    Ints expected(static_cast<std::size_t>(count));
+    std::iota(expected.begin(), expected.end(), 0);
+    const auto* data = x.data<float>();
+    std::stable_sort(expected.begin(), expected.end(),
+                     [&](I a, I b) { return data[a] > data[b] || (std::isnan(data[a]) && !std::isnan(data[b])); });
+    expected.resize(static_cast<std::size_t>(k));
+    for_each_instruction_set([&] {
+      const auto out = top(x, k);
+      ASSERT_EQ(elements<I>(out[1].tensor()), expected) << "round " << round;
+      for (I i = 0; i < k; ++i) {
+        ASSERT_EQ(std::bit_cast<std::uint32_t>(out[0].tensor().data<float>()[i]),
+                  std::bit_cast<std::uint32_t>(data[expected[static_cast<std::size_t>(i)]]));
+      }
+    });
+  }
 }
 
 TEST(TopK, AgreesWithAFullSortOnLongRows) {
