@@ -6,6 +6,7 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <string>
 #include <type_traits>
@@ -123,21 +124,19 @@ Lines lines_along(const Shape& shape, std::int64_t axis_attribute) {
 constexpr std::int64_t kPartials = 16;
 
 template <typename T>
+using Partials [[gnu::vector_size(kPartials * sizeof(T))]] = T;
+
+template <typename T>
 [[gnu::always_inline]] inline T largest_of(const T* in, std::int64_t length) {
-  constexpr T kLowest = -std::numeric_limits<T>::infinity();
   const std::int64_t whole = length / kPartials * kPartials;
-  T largest = kLowest;
-  if (whole != 0) {
-    std::array<T, kPartials> partial;
-    partial.fill(kLowest);
-    for (std::int64_t i = 0; i < whole; i += kPartials) {
-      for (std::size_t k = 0; k < kPartials; ++k) {
-        const T x = in[i + static_cast<std::int64_t>(k)];
-        partial[k] = x > partial[k] ? x : partial[k];
-      }
-    }
-    for (const T x : partial) largest = x > largest ? x : largest;
+  Partials<T> partial = Partials<T>{} - std::numeric_limits<T>::infinity();
+  for (std::int64_t i = 0; i < whole; i += kPartials) {
+    Partials<T> x;
+    std::memcpy(&x, in + i, sizeof(x));
+    partial = x > partial ? x : partial;
   }
+  T largest = -std::numeric_limits<T>::infinity();
+  for (int k = 0; k < kPartials; ++k) largest = partial[k] > largest ? partial[k] : largest;
   for (std::int64_t i = whole; i < length; ++i) largest = in[i] > largest ? in[i] : largest;
   return largest;
 }
@@ -145,14 +144,14 @@ template <typename T>
 template <typename T>
 [[gnu::always_inline]] inline T sum_of(const T* in, std::int64_t length) {
   const std::int64_t whole = length / kPartials * kPartials;
-  T sum = 0;
-  if (whole != 0) {
-    std::array<T, kPartials> partial{};
-    for (std::int64_t i = 0; i < whole; i += kPartials) {
-      for (std::size_t k = 0; k < kPartials; ++k) partial[k] += in[i + static_cast<std::int64_t>(k)];
-    }
-    for (const T x : partial) sum += x;
+  Partials<T> partial{};
+  for (std::int64_t i = 0; i < whole; i += kPartials) {
+    Partials<T> x;
+    std::memcpy(&x, in + i, sizeof(x));
+    partial += x;
   }
+  T sum = 0;
+  for (int k = 0; k < kPartials; ++k) sum += partial[k];
   for (std::int64_t i = whole; i < length; ++i) sum += in[i];
   return sum;
 }

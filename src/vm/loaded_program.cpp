@@ -25,20 +25,15 @@ const ReadyBlock& LoadedProgram::ready(const backends::BuildOptions& options) {
   return *ready_;
 }
 
-std::shared_ptr<const Layout> LoadedProgram::layout(int threads, int lanes) {
+std::shared_ptr<const Layout> LoadedProgram::best_layout(int threads, int lanes) {
   const std::lock_guard lock(mutex_);
-  const auto found = layouts_.find({threads, lanes});
-  return found != layouts_.end() ? found->second : nullptr;
+  const auto found = best_layouts_.find({threads, lanes});
+  return found != best_layouts_.end() ? found->second : nullptr;
 }
 
-void LoadedProgram::set_costs(int threads, int lanes, const Costs& costs) {
+void LoadedProgram::set_best_layout(int threads, int lanes, std::shared_ptr<const Layout> layout) {
   const std::lock_guard lock(mutex_);
-  std::shared_ptr<const Layout>& layout = layouts_[{threads, lanes}];
-  if (layout != nullptr) return;
-  Schedule schedule = make_schedule(program_.main, costs, lanes);
-  // Of a schedule that came out serial there need not be two.
-  const bool serial = schedule.stages.size() <= 1;
-  layout = serial ? ready_->serial : std::make_shared<const Layout>(program_.main, std::move(schedule));
+  best_layouts_.try_emplace({threads, lanes}, std::move(layout));
 }
 
 }  // namespace vm

@@ -26,10 +26,12 @@ class LoadedProgram {
   // weights do not depend on the number of threads.
   const ReadyBlock& ready(const backends::BuildOptions& options);
 
-  // The main block's layout for sessions of that many threads and lanes, or null before somebody has measured. The
-  // first measurement counts for all.
-  std::shared_ptr<const Layout> layout(int threads, int lanes);
-  void set_costs(int threads, int lanes, const Costs& costs);
+  // Of the main block, which has been made ready.
+  std::shared_ptr<const Layout> serial_layout() const { return ready_->serial; }
+  // The layout for sessions of that many threads and lanes; null before a session has measured which is best. The first
+  // one found counts for all.
+  std::shared_ptr<const Layout> best_layout(int threads, int lanes);
+  void set_best_layout(int threads, int lanes, std::shared_ptr<const Layout> layout);
 
  private:
   program::Program program_;
@@ -37,7 +39,7 @@ class LoadedProgram {
   std::shared_ptr<const base::MappedFile> mapping_;
   std::mutex mutex_;
   std::unique_ptr<ReadyBlock> ready_;
-  std::map<std::pair<int, int>, std::shared_ptr<const Layout>> layouts_;  // by threads and lanes
+  std::map<std::pair<int, int>, std::shared_ptr<const Layout>> best_layouts_;  // by threads and lanes
 };
 
 }  // namespace lanner::vm

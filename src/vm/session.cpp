@@ -16,6 +16,7 @@
 #include "vm/frame.h"
 #include "vm/loaded_program.h"
 #include "vm/master.h"
+#include "vm/measurement.h"
 #include "vm/pool.h"
 
 namespace lanner {
@@ -112,7 +113,8 @@ std::vector<Value> arrange_inputs(const program::Program& program, const NamedVa
 
 struct Session::State {
   State(const Program& handle, int thread_count, int lane_count)
-      : loaded(handle.loaded()), threads(thread_count), lanes(lane_count), settled(lane_count == 1) {
+      : loaded(handle.loaded()), threads(thread_count), lanes(lane_count) {
+    if (lanes > 1) measurement.emplace(*loaded, threads, lanes);
     // Packing weights opens parallel regions too. It is done by a thread that ends then, and its workers with it.
     const auto build = [&] { frame.emplace(loaded->ready({.threads = threads}), loaded->program().constants); };
     if (threads > 1)
@@ -141,7 +143,7 @@ struct Session::State {
     const program::Program& program = loaded->program();
     const std::vector<Value> arranged = arrange_inputs(program, inputs);
     std::vector<Value> results;
-    on_master([&] { results = settled ? frame->run(arranged, environment(recorder)) : run_measured(arranged); });
+    on_master([&] { results = measurement ? run_measured(arranged) : frame->run(arranged, environment(recorder)); });
     NamedValues outputs;
     for (std::size_t i = 0; i < results.size(); ++i) {
       outputs.emplace_back(program.output_names[i], std::move(results[i]));
@@ -151,37 +153,25 @@ struct Session::State {
 
   vm::RunEnvironment environment(profile::Recorder* recorder) { return {pool, scratch, threads, recorder}; }
 
-  // One of the runs after which the session knows what to run beside what: some with all threads, the first of which
-  // only warms up, then one with a single thread.
   std::vector<Value> run_measured(std::span<const Value> inputs) {
-    constexpr int kTeamRuns = 3;
-    if (const auto layout = loaded->layout(threads, lanes)) {
-      settle(layout);
+    std::shared_ptr<const vm::Layout> best = loaded->best_layout(threads, lanes);
+    if (best != nullptr) {
+      settle(std::move(best));
       return frame->run(inputs, environment(nullptr));
     }
-    const bool single = measured_runs == kTeamRuns;
-    std::vector<std::int64_t> durations(loaded->program().main.instructions.size(), 0);
-    vm::RunEnvironment measuring = environment(nullptr);
-    measuring.durations_ns = &durations;
-    if (single) measuring.threads = 1;
-    std::vector<Value> results = frame->run(inputs, measuring);
-    if (single) {
-      costs.single = std::move(durations);
-      loaded->set_costs(threads, lanes, costs);
-      settle(loaded->layout(threads, lanes));
-    } else if (measured_runs <= 1) {
-      costs.team = std::move(durations);
-    } else {
-      std::ranges::transform(costs.team, durations, costs.team.begin(), [](auto a, auto b) { return std::min(a, b); });
+    std::vector<Value> results = measurement->run(*frame, inputs, environment(nullptr));
+    if (measurement->result() != nullptr) {
+      loaded->set_best_layout(threads, lanes, measurement->result());
+      settle(measurement->result());
     }
-    ++measured_runs;
     return results;
   }
 
-  void settle(const std::shared_ptr<const vm::Layout>& layout) {
-    frame.emplace(loaded->ready({.threads = threads}), loaded->program().constants, layout);
-    costs = {};
-    settled = true;
+  void settle(std::shared_ptr<const vm::Layout> layout) {
+    if (layout != loaded->serial_layout()) {
+      frame.emplace(loaded->ready({.threads = threads}), loaded->program().constants, std::move(layout));
+    }
+    measurement.reset();
   }
 
   profile::SessionFacts facts() const {
@@ -198,15 +188,13 @@ struct Session::State {
   std::shared_ptr<vm::LoadedProgram> loaded;
   int threads;
   int lanes;
-  bool settled;  // the layout for these lanes is known and in use
-  int measured_runs = 0;
-  vm::Costs costs;
   vm::PooledAllocator pool;
   // Apart from the values, whose longer lives would cut it to pieces.
   vm::PooledAllocator scratch{1.0};
   std::optional<vm::Frame> frame;
-  std::thread::id home;              // who called first
-  std::optional<vm::Master> master;  // once several threads have called
+  std::optional<vm::Measurement> measurement;  // until the layout for these lanes is known and in use
+  std::thread::id home;                        // who called first
+  std::optional<vm::Master> master;            // once several threads have called
 };
 
 Session::Session(const Program& program, const SessionOptions& options)
@@ -244,7 +232,7 @@ std::vector<Profile> Session::profile_in_turns(std::span<Session* const> session
   for (Session* session : sessions) {
     do {
       session->state_->run(inputs, nullptr);
-    } while (!session->state_->settled);
+    } while (session->state_->measurement);
   }
   for (int run = 0; run < runs; ++run) {
     for (std::size_t i = 0; i < sessions.size(); ++i) {

@@ -1,0 +1,45 @@
+// How a session finds out what to run beside what: its first requests are measured.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "vm/frame.h"
+#include "vm/loaded_program.h"
+
+namespace lanner::vm {
+
+// The first requests run serially with all threads, to warm up and to measure, and one with a single thread. From these
+// times a schedule is made; it then runs some requests in turns with the serial one, and the faster of the two is kept.
+class Measurement {
+ public:
+  // `program` outlives the measurement.
+  Measurement(LoadedProgram& program, int threads, int lanes) : program_(program), threads_(threads), lanes_(lanes) {}
+
+  // Runs one request, on `serial` or under the schedule that is being tried.
+  std::vector<Value> run(Frame& serial, std::span<const Value> inputs, const RunEnvironment& environment);
+
+  // What was found to be fastest; null while that is not known.
+  const std::shared_ptr<const Layout>& result() const { return result_; }
+
+ private:
+  std::vector<Value> run_timed(Frame& frame, std::span<const Value> inputs, RunEnvironment environment);
+  void propose();
+
+  LoadedProgram& program_;
+  int threads_;
+  int lanes_;
+  int runs_ = 0;
+  Costs costs_;
+  std::shared_ptr<const Layout> proposed_;
+  std::optional<Frame> trial_;  // runs under the proposed layout
+  std::int64_t serial_ns_ = std::numeric_limits<std::int64_t>::max();
+  std::int64_t trial_ns_ = std::numeric_limits<std::int64_t>::max();
+  std::shared_ptr<const Layout> result_;
+};
+
+}  // namespace lanner::vm
