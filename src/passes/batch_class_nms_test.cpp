@@ -77,6 +77,16 @@ TEST(BatchClassNms, TheFirstOfWhatWasKept) {
   expect_batches(head, kBatchClassNms);
 }
 
+TEST(BatchClassNms, AnUnknownNumberOfAnchors) {
+  for (const bool filter : {true, false}) {
+    Head head({.open = true, .filter = filter}, 0);
+    head.meet();
+    head.infer();
+    expect_batches(head, kBatchClassNms);
+    EXPECT_EQ(ops(head.graph), kOne);
+  }
+}
+
 // As TensorFlow's NonMaxSuppressionV5 is exported.
 TEST(BatchClassNms, ResultsPaddedToOneLength) {
   for (unsigned seed = 0; seed <= 100; ++seed) {

@@ -45,6 +45,16 @@ TEST(BatchClassTopK, IsExactHoweverTheHeadIsSpelled) {
   }
 }
 
+TEST(BatchClassTopK, AnUnknownNumberOfAnchors) {
+  HeadOptions options = options_of(3);
+  options.open = true;
+  Head head(options, 0);
+  head.meet();
+  head.infer();
+  expect_batches(head, kBatchClassTopK);
+  EXPECT_EQ(find_node(head.graph, "ClassTopK").attributes.require_int("row_axis"), 1);
+}
+
 TEST(BatchClassTopK, DeclinesDifferentSiblings) {
   HeadOptions options = options_of(2);
   options.thresholds = {0.5f, 0.25f};

@@ -26,6 +26,7 @@ class Draw {
 
 struct HeadOptions {
   I anchors = 12;
+  bool open = false;  // their number is not known
   int classes = 3;
   int background = 0;  // columns that no class reads, before the others
   bool filter = true;
@@ -51,8 +52,9 @@ class Head : public Builder {
  public:
   Head(const HeadOptions& options, unsigned seed) : o(options), draw(seed), plain(seed == 0) {
     const int columns = o.classes + o.background;
-    boxes_in = input("boxes", fmt::format("float32[1,{},4]", o.anchors));
-    scores_in = input("scores", fmt::format("float32[1,{},{}]", o.anchors, columns));
+    const std::string anchors = o.open ? "anchors" : std::to_string(o.anchors);
+    boxes_in = input("boxes", fmt::format("float32[1,{},4]", anchors));
+    scores_in = input("scores", fmt::format("float32[1,{},{}]", anchors, columns));
     if (o.threshold_input) threshold_in = input("threshold", "float32[1]");
     boxes = any(node("Squeeze", {boxes_in, axis(0)}));
     scores = any(node("Squeeze", {scores_in, axis(0)}));
