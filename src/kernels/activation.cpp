@@ -122,9 +122,8 @@ Lines lines_along(const Shape& shape, std::int64_t axis_attribute) {
 // vector registers.
 constexpr std::int64_t kPartials = 16;
 
-// Softmax, or its logarithm, of one contiguous line.
-template <bool kLog, typename T>
-[[gnu::always_inline]] inline void softmax_line(const T* in, T* out, std::int64_t length) {
+template <typename T>
+[[gnu::always_inline]] inline T largest_of(const T* in, std::int64_t length) {
   constexpr T kLowest = -std::numeric_limits<T>::infinity();
   const std::int64_t whole = length / kPartials * kPartials;
   T largest = kLowest;
@@ -140,25 +139,61 @@ template <bool kLog, typename T>
     for (const T x : partial) largest = x > largest ? x : largest;
   }
   for (std::int64_t i = whole; i < length; ++i) largest = in[i] > largest ? in[i] : largest;
-  // The log form needs the exponentials only for their sum; `out` holds them all the same.
-  LANNER_INDEPENDENT_ITERATIONS
-  for (std::int64_t i = 0; i < length; ++i) out[i] = math::exp(in[i] - largest);
+  return largest;
+}
+
+template <typename T>
+[[gnu::always_inline]] inline T sum_of(const T* in, std::int64_t length) {
+  const std::int64_t whole = length / kPartials * kPartials;
   T sum = 0;
   if (whole != 0) {
     std::array<T, kPartials> partial{};
     for (std::int64_t i = 0; i < whole; i += kPartials) {
-      for (std::size_t k = 0; k < kPartials; ++k) partial[k] += out[i + static_cast<std::int64_t>(k)];
+      for (std::size_t k = 0; k < kPartials; ++k) partial[k] += in[i + static_cast<std::int64_t>(k)];
     }
     for (const T x : partial) sum += x;
   }
-  for (std::int64_t i = whole; i < length; ++i) sum += out[i];
-  if constexpr (kLog) {
-    const T log_sum = std::log(sum);
+  for (std::int64_t i = whole; i < length; ++i) sum += in[i];
+  return sum;
+}
+
+// Softmax, or its logarithm, of `count` contiguous lines. The exponentials are taken over all lines at once: a line is
+// seldom a multiple of the vector's length.
+template <bool kLog, typename T>
+[[gnu::always_inline]] inline void softmax_lines(const T* in, T* out, std::int64_t length, std::int64_t count) {
+  for (std::int64_t line = 0; line < count; ++line) {
+    const T* x = in + line * length;
+    T* y = out + line * length;
+    const T largest = largest_of(x, length);
     LANNER_INDEPENDENT_ITERATIONS
-    for (std::int64_t i = 0; i < length; ++i) out[i] = in[i] - largest - log_sum;
+    for (std::int64_t i = 0; i < length; ++i) y[i] = x[i] - largest;
+  }
+  if constexpr (kLog) {
+    for (std::int64_t line = 0; line < count; ++line) {
+      T* y = out + line * length;
+      // In parts, so that the differences, which are the result's larger part, need not be computed twice.
+      constexpr std::int64_t kPart = 256;
+      std::array<T, kPart> part;
+      T sum = 0;
+      for (std::int64_t begin = 0; begin < length; begin += kPart) {
+        const std::int64_t n = std::min(kPart, length - begin);
+        LANNER_INDEPENDENT_ITERATIONS
+        for (std::int64_t i = 0; i < n; ++i) part[static_cast<std::size_t>(i)] = math::exp(y[begin + i]);
+        sum += sum_of(part.data(), n);
+      }
+      const T log_sum = std::log(sum);
+      LANNER_INDEPENDENT_ITERATIONS
+      for (std::int64_t i = 0; i < length; ++i) y[i] -= log_sum;
+    }
   } else {
     LANNER_INDEPENDENT_ITERATIONS
-    for (std::int64_t i = 0; i < length; ++i) out[i] /= sum;
+    for (std::int64_t i = 0; i < count * length; ++i) out[i] = math::exp(out[i]);
+    for (std::int64_t line = 0; line < count; ++line) {
+      T* y = out + line * length;
+      const T sum = sum_of(y, length);
+      LANNER_INDEPENDENT_ITERATIONS
+      for (std::int64_t i = 0; i < length; ++i) y[i] /= sum;
+    }
   }
 }
 
@@ -199,7 +234,7 @@ template <bool kLog, typename T>
   }
 }
 
-// Softmax over blocks [begin, end) of lines that are neighbours; a block is a single line where lines are contiguous.
+// Softmax over blocks [begin, end) of neighbouring lines; where lines are contiguous a block is one line.
 struct SoftmaxBlocks {
   std::int64_t length;
   std::int64_t inner;
@@ -208,11 +243,15 @@ struct SoftmaxBlocks {
 
   template <bool kLog, typename T>
   [[gnu::always_inline]] inline void run(const T* in, T* out, std::int64_t begin, std::int64_t end) const {
-    for (std::int64_t i = begin; i < end; ++i) {
-      if (inner == 1) {
-        softmax_line<kLog>(in + i * length, out + i * length, length);
-        continue;
+    if (inner == 1) {
+      constexpr std::int64_t kCached = 4096;  // elements that are handled while they are in the first cache
+      const std::int64_t step = std::max<std::int64_t>(kCached / length, 1);
+      for (std::int64_t i = begin; i < end; i += step) {
+        softmax_lines<kLog>(in + i * length, out + i * length, length, std::min(step, end - i));
       }
+      return;
+    }
+    for (std::int64_t i = begin; i < end; ++i) {
       const std::int64_t column = i % per_outer * width;
       const std::int64_t at = i / per_outer * length * inner + column;
       softmax_block<kLog>(in + at, out + at, length, inner, std::min(width, inner - column));

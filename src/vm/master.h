@@ -1,5 +1,5 @@
-// The thread that a session's team belongs to. libgomp keeps one set of workers per thread that opens parallel regions,
-// so a session that is called from many threads does its work on one of its own.
+// A thread for work that opens parallel regions. libgomp keeps one set of workers per thread that does, until that
+// thread ends; so a session that is called from many threads does its work on one of its own.
 #pragma once
 
 #include <condition_variable>

@@ -7,6 +7,7 @@
 #include <functional>
 #include <mutex>
 #include <optional>
+#include <thread>
 
 #include "base/clock.h"
 #include "base/fail.h"
@@ -112,13 +113,24 @@ std::vector<Value> arrange_inputs(const program::Program& program, const NamedVa
 struct Session::State {
   State(const Program& handle, int thread_count, int lane_count)
       : loaded(handle.loaded()), threads(thread_count), lanes(lane_count), settled(lane_count == 1) {
-    if (std::max(threads, lanes) > 1) master.emplace();
-    // Packing weights opens parallel regions too. On the caller's thread they would give libgomp a second set of
-    // workers, and with more workers than CPUs it no longer spins: every region would cost a wake-up.
-    on_master([&] { frame.emplace(loaded->ready({.threads = threads}), loaded->program().constants); });
+    // Packing weights opens parallel regions too. It is done by a thread that ends then, and its workers with it.
+    const auto build = [&] { frame.emplace(loaded->ready({.threads = threads}), loaded->program().constants); };
+    if (threads > 1)
+      vm::Master().run(build);
+    else
+      build();
   }
 
+  // On the thread that calls, as long as that is always the same one, and on one of the session's own from the first
+  // call of another on: libgomp keeps a set of workers for each thread that opens parallel regions, and with more
+  // workers than CPUs they no longer spin, so that every region costs a wake-up. A thread of its own for all would cost
+  // each request two.
   void on_master(const std::function<void()>& job) {
+    if (!master && std::max(threads, lanes) > 1) {
+      const std::thread::id caller = std::this_thread::get_id();
+      if (home == std::thread::id()) home = caller;
+      if (home != caller) master.emplace();
+    }
     if (master)
       master->run(job);
     else
@@ -193,7 +205,8 @@ struct Session::State {
   // Apart from the values, whose longer lives would cut it to pieces.
   vm::PooledAllocator scratch{1.0};
   std::optional<vm::Frame> frame;
-  std::optional<vm::Master> master;
+  std::thread::id home;              // who called first
+  std::optional<vm::Master> master;  // once several threads have called
 };
 
 Session::Session(const Program& program, const SessionOptions& options)
