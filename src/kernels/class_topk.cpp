@@ -42,32 +42,31 @@ void run_class_topk(KernelContext& context, const SiblingLayout& layout, std::in
 
   const HeadLoops& loops = head_loops();
   const CandidateFilter filter = floor.filter(order_key(std::numeric_limits<float>::quiet_NaN()));
-  const std::int64_t work = layout.sibling_count() * count;
-  const int threads = worthwhile_threads(context.threads(), work);
+  const int threads = worthwhile_threads(
+      context.threads(), estimate_work_ns(scores.values<float>(), layout.sibling_count() * count, filter));
   const auto runs = sibling_runs(layout.offsets, layout.row_stride, count, threads);
   std::vector<std::vector<std::uint32_t>> best(runs.size());
   std::vector<std::size_t> sizes(layout.offsets.size());
-  share_out<Scratch>(loops, threads, static_cast<std::int64_t>(runs.size()), work,
-                     [&](Scratch& scratch, std::int64_t unit) {
-                       const SiblingRun run = runs[static_cast<std::size_t>(unit)];
-                       const auto first = static_cast<std::size_t>(run.first);
-                       auto& rows = best[static_cast<std::size_t>(unit)];
-                       scratch.candidates.collect(loops, scores.values<float>(), layout.offsets[first], run.count,
-                                                  layout.row_stride, count, filter);
-                       for (std::int64_t sibling = 0; sibling < run.count; ++sibling) {
-                         const CandidateList& list = scratch.candidates[sibling];
-                         const std::size_t wanted = std::min(static_cast<std::size_t>(k), list.size);
-                         sizes[first + static_cast<std::size_t>(sibling)] = wanted;
-                         if (wanted == 0) continue;
-                         scratch.queue.fill(list, wanted);
-                         for (std::size_t left = wanted; left > 0;) {
-                           const auto candidates = scratch.queue.next();
-                           const std::size_t taken = std::min(left, candidates.size());
-                           for (std::size_t i = 0; i < taken; ++i) rows.push_back(candidate_row(candidates[i]));
-                           left -= taken;
-                         }
-                       }
-                     });
+  share_out<Scratch>(loops, threads, static_cast<std::int64_t>(runs.size()), [&](Scratch& scratch, std::int64_t unit) {
+    const SiblingRun run = runs[static_cast<std::size_t>(unit)];
+    const auto first = static_cast<std::size_t>(run.first);
+    auto& rows = best[static_cast<std::size_t>(unit)];
+    scratch.candidates.collect(loops, scores.values<float>(), layout.offsets[first], run.count, layout.row_stride,
+                               count, filter);
+    for (std::int64_t sibling = 0; sibling < run.count; ++sibling) {
+      const CandidateList& list = scratch.candidates[sibling];
+      const std::size_t wanted = std::min(static_cast<std::size_t>(k), list.size);
+      sizes[first + static_cast<std::size_t>(sibling)] = wanted;
+      if (wanted == 0) continue;
+      scratch.queue.fill(list, wanted);
+      for (std::size_t left = wanted; left > 0;) {
+        const auto candidates = scratch.queue.next();
+        const std::size_t taken = std::min(left, candidates.size());
+        for (std::size_t i = 0; i < taken; ++i) rows.push_back(candidate_row(candidates[i]));
+        left -= taken;
+      }
+    }
+  });
 
   std::size_t total = 0;
   for (const std::size_t size : sizes) total += size;

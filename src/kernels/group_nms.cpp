@@ -27,8 +27,8 @@ namespace lanner::kernels {
 
 namespace {
 
-// What a box costs, in scores to scan.
-constexpr std::int64_t kWorkPerBox = 16;
+// What a box costs, about.
+constexpr std::int64_t kNsPerBox = 40;
 
 // Rows sorted by group: those of group g are rows[starts[g]] to rows[starts[g + 1]], in ascending order.
 struct Groups {
@@ -202,8 +202,8 @@ void run_group_nms(KernelContext& context) {
       grouped = gather(loops, groups, box_data, score_data);
     }
     std::vector<std::vector<std::uint32_t>> kept_of_group(groups.size());
-    share_out<Scratch>(loops, context.threads(), static_cast<std::int64_t>(groups.size()), kWorkPerBox * count,
-                       [&](Scratch& scratch, std::int64_t unit) {
+    share_out<Scratch>(loops, worthwhile_threads(context.threads(), kNsPerBox * count),
+                       static_cast<std::int64_t>(groups.size()), [&](Scratch& scratch, std::int64_t unit) {
                          const auto g = static_cast<std::size_t>(unit);
                          const auto rows = groups[g];
                          scratch.candidates.collect(loops, grouped.scores, groups.starts[g], 1, 1,

@@ -189,17 +189,17 @@ KeptRows suppress_classes(KernelContext& context, const ClassSuppression& proble
   if (problem.limit == 0 || heads == 0 || problem.box_count == 0) return result;
 
   const HeadLoops& loops = head_loops();
-  const std::int64_t work = heads * problem.box_count;
-  const int threads = worthwhile_threads(context.threads(), work);
   const auto limit = static_cast<std::size_t>(problem.limit);
   ImageBoxes boxes(loops, problem, context);
   const CandidateFilter filter = problem.floor.filter(kNanLast);
   CandidateFilter collected = filter;
   if (problem.logits) collected.floor = logit_bound(filter).value();
+  const int threads =
+      worthwhile_threads(context.threads(), estimate_work_ns(problem.scores, heads * problem.box_count, collected));
   const auto runs = sibling_runs(problem.offsets, problem.row_stride, problem.box_count, threads);
   const auto run_count = static_cast<std::int64_t>(runs.size());
   std::vector<std::vector<std::uint32_t>> kept_rows(static_cast<std::size_t>(problem.image_count) * runs.size());
-  share_out<Scratch>(loops, threads, problem.image_count * run_count, work, [&](Scratch& scratch, std::int64_t unit) {
+  share_out<Scratch>(loops, threads, problem.image_count * run_count, [&](Scratch& scratch, std::int64_t unit) {
     const std::int64_t image = unit / run_count;
     const SiblingRun run = runs[static_cast<std::size_t>(unit % run_count)];
     const BlockedBoxes of_image = boxes.blocked(image);

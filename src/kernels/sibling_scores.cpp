@@ -11,6 +11,21 @@ std::size_t list_room(std::size_t rows) {
 
 }  // namespace
 
+std::int64_t estimate_work_ns(std::span<const float> scores, std::int64_t score_count, const CandidateFilter& filter) {
+  constexpr std::size_t kSamples = 128;
+  constexpr std::int64_t kScoresPerNs = 16;
+  constexpr std::int64_t kNsPerCandidate = 4;
+  const std::size_t step = std::max<std::size_t>(1, scores.size() / kSamples);
+  std::int64_t samples = 0;
+  std::int64_t candidates = 0;
+  for (std::size_t i = 0; i < scores.size(); i += step) {
+    ++samples;
+    candidates += filter.all || scores[i] > filter.floor ? 1 : 0;
+  }
+  if (samples == 0) return 0;
+  return score_count / kScoresPerNs + score_count / samples * candidates * kNsPerCandidate;
+}
+
 std::vector<SiblingRun> sibling_runs(std::span<const std::int64_t> offsets, std::int64_t row_stride,
                                      std::int64_t row_count, int threads) {
   constexpr std::int64_t kRunsPerThread = 3;

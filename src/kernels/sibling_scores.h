@@ -14,11 +14,15 @@
 
 namespace lanner::kernels {
 
-// As many of `threads` as have enough to do to be woken for, of `work` scores to look at.
-inline int worthwhile_threads(int threads, std::int64_t work) {
-  constexpr std::int64_t kWorkPerThread = 65536;
-  return static_cast<int>(std::min<std::int64_t>(threads, 1 + work / kWorkPerThread));
+// As many of `threads` as have enough to do to be woken for, of work that takes one about `work_ns`.
+inline int worthwhile_threads(int threads, std::int64_t work_ns) {
+  constexpr std::int64_t kWakeUpNs = 40'000;
+  return static_cast<int>(std::clamp<std::int64_t>(work_ns / kWakeUpNs, 1, threads));
 }
+
+// About how long one thread takes to scan `score_count` scores and to rank and compare the candidates among them; how
+// many there are is guessed from a few of `scores`.
+std::int64_t estimate_work_ns(std::span<const float> scores, std::int64_t score_count, const CandidateFilter& filter);
 
 // Siblings that a thread takes on together; their scores of a row lie one after another.
 struct SiblingRun {
@@ -44,11 +48,11 @@ class SiblingCandidates {
   std::vector<CandidateList> lists_;
 };
 
-// Calls body(scratch, i) for each i in [0, count), on as many threads as `work`, a number of elements to look at, is
-// worth. Each thread makes a Scratch of its own from `loops` and takes the next i when it is done with one.
+// Calls body(scratch, i) for each i in [0, count). Each of `threads` makes a Scratch of its own from `loops` and takes
+// the next i when it is done with one.
 template <typename Scratch, typename Body>
-void share_out(const HeadLoops& loops, int threads, std::int64_t count, std::int64_t work, Body&& body) {
-  const std::int64_t workers = std::min<std::int64_t>(worthwhile_threads(threads, work), count);
+void share_out(const HeadLoops& loops, int threads, std::int64_t count, Body&& body) {
+  const std::int64_t workers = std::min<std::int64_t>(threads, count);
   std::atomic<std::int64_t> next{0};
   base::parallel_for(threads, workers, 1, [&](std::int64_t, std::int64_t) {
     Scratch scratch(loops);
