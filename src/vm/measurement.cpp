@@ -10,46 +10,55 @@ namespace lanner::vm {
 namespace {
 
 constexpr int kTeamRuns = 3;  // the first of which only warms up
-constexpr int kTrials = 4;    // of each of the two layouts
+constexpr int kSingleRuns = 2;
+constexpr int kMeasuredRuns = kTeamRuns + kSingleRuns;
+// Of each of the two layouts: at most so many, but at least the least, until they have taken so long together.
+constexpr int kMostTrials = 10;
+constexpr int kLeastTrials = 3;
+constexpr std::int64_t kTrialsNs = 500'000'000;
+
+void keep_least(std::vector<std::int64_t>& best, const std::vector<std::int64_t>& durations) {
+  if (best.empty()) best = durations;
+  for (std::size_t i = 0; i < durations.size(); ++i) best[i] = std::min(best[i], durations[i]);
+}
 
 }  // namespace
 
 std::vector<Value> Measurement::run(Frame& serial, std::span<const Value> inputs, const RunEnvironment& environment) {
   std::vector<Value> results;
-  if (runs_ <= kTeamRuns) {
+  if (runs_ < kMeasuredRuns) {
     results = run_timed(serial, inputs, environment);
-    if (runs_ == kTeamRuns) propose();
-  } else {
-    const bool is_trial = (runs_ - kTeamRuns) % 2 == 1;
-    const std::int64_t start_ns = base::now_ns();
-    results = (is_trial ? *trial_ : serial).run(inputs, environment);
-    std::int64_t& best_ns = is_trial ? trial_ns_ : serial_ns_;
-    best_ns = std::min(best_ns, base::now_ns() - start_ns);
-    if (runs_ == kTeamRuns + 2 * kTrials) result_ = trial_ns_ < serial_ns_ ? proposed_ : program_.serial_layout();
+    if (++runs_ == kMeasuredRuns) propose();
+    return results;
   }
-  ++runs_;
+  const bool is_trial = (runs_ - kMeasuredRuns) % 2 == 0;
+  const std::int64_t start_ns = base::now_ns();
+  results = (is_trial ? *trial_ : serial).run(inputs, environment);
+  const std::int64_t taken_ns = base::now_ns() - start_ns;
+  std::int64_t& best_ns = is_trial ? trial_ns_ : serial_ns_;
+  best_ns = std::min(best_ns, taken_ns);
+  trials_ns_ += taken_ns;
+  const int trials = (++runs_ - kMeasuredRuns) / 2;
+  if (trials == kMostTrials || (trials >= kLeastTrials && trials_ns_ >= kTrialsNs)) {
+    result_ = trial_ns_ < serial_ns_ ? proposed_ : program_.serial_layout();
+  }
   return results;
 }
 
 std::vector<Value> Measurement::run_timed(Frame& frame, std::span<const Value> inputs, RunEnvironment environment) {
   std::vector<std::int64_t> durations(program_.program().main.instructions.size(), 0);
   environment.durations_ns = &durations;
-  if (runs_ == kTeamRuns) environment.threads = 1;
+  const bool single = runs_ >= kTeamRuns;
+  if (single) environment.threads = 1;
   std::vector<Value> results = frame.run(inputs, environment);
-  if (runs_ == kTeamRuns) {
-    costs_.single = std::move(durations);
-  } else if (runs_ <= 1) {
-    costs_.team = std::move(durations);
-  } else {
-    std::ranges::transform(costs_.team, durations, costs_.team.begin(), [](auto a, auto b) { return std::min(a, b); });
-  }
+  if (runs_ != 0) keep_least(single ? costs_.single : costs_.team, durations);
   return results;
 }
 
 void Measurement::propose() {
   const program::Block& block = program_.program().main;
   Schedule schedule = make_schedule(block, costs_, lanes_);
-  if (schedule.stages.size() <= 1) {
+  if (!schedule.concurrent()) {
     result_ = program_.serial_layout();
     return;
   }

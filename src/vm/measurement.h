@@ -13,7 +13,7 @@
 
 namespace lanner::vm {
 
-// The first requests run serially with all threads, to warm up and to measure, and one with a single thread. From these
+// The first requests run serially with all threads, to warm up and to measure, and some with one thread. From these
 // times a schedule is made; it then runs some requests in turns with the serial one, and the faster of the two is kept.
 class Measurement {
  public:
@@ -39,6 +39,7 @@ class Measurement {
   std::optional<Frame> trial_;  // runs under the proposed layout
   std::int64_t serial_ns_ = std::numeric_limits<std::int64_t>::max();
   std::int64_t trial_ns_ = std::numeric_limits<std::int64_t>::max();
+  std::int64_t trials_ns_ = 0;  // all of them together
   std::shared_ptr<const Layout> result_;
 };
 

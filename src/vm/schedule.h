@@ -7,6 +7,7 @@
 // from the team and is long enough is *wide* and always has a stage to itself; all others are *narrow*.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -36,6 +37,10 @@ struct Schedule {
   int lanes = 1;  // that run at once, at most
   std::vector<Stage> stages;
   std::int64_t estimated_ns = 0;  // of all stages; 0 where nothing was measured
+
+  bool concurrent() const {
+    return std::ranges::any_of(stages, [](const Stage& stage) { return stage.tasks.size() > 1; });
+  }
 };
 
 // Every instruction in the block's order, on the whole team.
