@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "program/program.h"
+
 namespace lanner::compiler {
 
 void ReportWriter::add_placement(const ir::Graph& graph, const placement::Placement& placement) {
@@ -13,9 +15,8 @@ void ReportWriter::add_placement(const ir::Graph& graph, const placement::Placem
     // Subgraphs are numbered through all graphs of the model.
     const int subgraph = place.subgraph < 0 ? -1 : subgraph_count_ + place.subgraph;
     next = std::max(next, subgraph + 1);
-    std::string op;
-    for (const std::string& name : node.stands_for) op += (op.empty() ? "" : "+") + name;
-    rows_.push_back({node.name, op.empty() ? node.op : op, place.backend, place.reason, node.made_by, subgraph});
+    std::string op = node.stands_for.empty() ? node.op : program::joined_operators(node.stands_for);
+    rows_.push_back({node.name, std::move(op), place.backend, place.reason, node.made_by, subgraph});
   }
   subgraph_count_ = next;
 }
@@ -47,7 +48,7 @@ std::string ReportWriter::json(const passes::Report& report) const {
   }
   // Names come from models and need not be valid UTF-8.
   return json{{"nodes", std::move(nodes)}, {"rules", std::move(rules)}}.dump(-1, ' ', false,
-                                                                               json::error_handler_t::replace);
+                                                                             json::error_handler_t::replace);
 }
 
 }  // namespace lanner::compiler

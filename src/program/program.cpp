@@ -1,5 +1,7 @@
 #include "program/program.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace lanner::program {
@@ -19,6 +21,23 @@ void set_data_dependencies(Block& block) {
       if (output != kNoSlot) producer[output] = i;
     }
   }
+}
+
+std::string joined_operators(const std::vector<std::string>& names) {
+  std::vector<std::pair<std::string, int>> counts;
+  for (const std::string& name : names) {
+    const auto at = std::ranges::find(counts, name, &std::pair<std::string, int>::first);
+    if (at == counts.end())
+      counts.emplace_back(name, 1);
+    else
+      ++at->second;
+  }
+  std::string text;
+  for (const auto& [name, count] : counts) {
+    if (!text.empty()) text += "+";
+    text += count == 1 ? name : fmt::format("{}×{}", name, count);
+  }
+  return text;
 }
 
 }  // namespace lanner::program

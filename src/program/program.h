@@ -82,4 +82,7 @@ struct Program {
 // The producers of each instruction's inputs, as `dependencies` must at least hold them.
 void set_data_dependencies(Block& block);
 
+// The operators that something stands for, as users see them: "Conv+Relu", "NonMaxSuppression×90".
+std::string joined_operators(const std::vector<std::string>& names);
+
 }  // namespace lanner::program

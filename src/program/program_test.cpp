@@ -210,5 +210,11 @@ TEST_F(ProgramFile, SaysWhatIsWrongWithAMissingFile) {
   EXPECT_EQ(reason_for(""), "program.magic");
 }
 
+TEST(Program, OperatorsAsUsersSeeThem) {
+  EXPECT_EQ(joined_operators({"Conv", "Relu"}), "Conv+Relu");
+  EXPECT_EQ(joined_operators({"Sigmoid", "NonMaxSuppression", "NonMaxSuppression"}), "Sigmoid+NonMaxSuppression×2");
+  EXPECT_EQ(joined_operators({}), "");
+}
+
 }  // namespace
 }  // namespace lanner::program

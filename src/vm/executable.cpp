@@ -12,26 +12,9 @@ namespace {
 using program::Instruction;
 
 // "Conv×21", in the order of first appearance.
-std::string counted(const std::vector<std::string>& names) {
-  std::vector<std::pair<std::string, int>> counts;
-  for (const std::string& name : names) {
-    const auto at = std::ranges::find(counts, name, &std::pair<std::string, int>::first);
-    if (at == counts.end())
-      counts.emplace_back(name, 1);
-    else
-      ++at->second;
-  }
-  std::string text;
-  for (const auto& [name, count] : counts) {
-    if (!text.empty()) text += "+";
-    text += count == 1 ? name : fmt::format("{}×{}", name, count);
-  }
-  return text;
-}
-
 std::string shown_operator(const Instruction& instruction) {
   if (instruction.op != program::kSubgraph) {
-    return instruction.stands_for.empty() ? instruction.op : counted(instruction.stands_for);
+    return instruction.stands_for.empty() ? instruction.op : program::joined_operators(instruction.stands_for);
   }
   std::vector<std::string> names;
   for (const Instruction& inner : instruction.blocks.front().block.instructions) {
@@ -40,7 +23,7 @@ std::string shown_operator(const Instruction& instruction) {
     else
       names.insert(names.end(), inner.stands_for.begin(), inner.stands_for.end());
   }
-  return fmt::format("Subgraph[{}]", counted(names));
+  return fmt::format("Subgraph[{}]", program::joined_operators(names));
 }
 
 Step make_step(const program::Program& program, const Instruction& instruction, const backends::BuildOptions& options) {
