@@ -70,6 +70,10 @@ def path_of(name):
     return rebuild.rebuild(name, ROOT / "build" / "models" / f"{name}.onnx")
 
 
+# Lanner measures its first requests to find out what to run beside what; all runtimes get as many.
+WARM_RUNS = 12
+
+
 def measure(name, options, folder):
     """Results by runtime: median latency, load and first-run milliseconds, idle and peak MiB."""
     import lanner
@@ -94,7 +98,7 @@ def measure(name, options, folder):
     counts = {}
     for runtime, worker in workers.items():
         worker.ask(do="load", model=files[runtime], threads=options.threads)
-        warm = worker.ask(do="run", count=3)["ms"]
+        warm = worker.ask(do="run", count=WARM_RUNS)["ms"]
         counts[runtime] = max(1, round(1e3 * options.slice / warm[-1]))
     times = {runtime: [] for runtime in RUNTIMES}
     for _ in range(options.rounds):

@@ -19,10 +19,13 @@ const ReadyBlock& LoadedProgram::ready(const backends::BuildOptions& options) {
   const std::lock_guard lock(mutex_);
   if (ready_ == nullptr) {
     ready_ = std::make_unique<ReadyBlock>(make_ready(program_, program_.main, options));
-    // Backends have packed what they need; the plain weights can be read from the file again.
-    if (mapping_ != nullptr) mapping_->release_pages(mapping_->bytes().data(), mapping_->bytes().size());
+    release_file_pages();
   }
   return *ready_;
+}
+
+void LoadedProgram::release_file_pages() const {
+  if (mapping_ != nullptr) mapping_->release_pages(mapping_->bytes().data(), mapping_->bytes().size());
 }
 
 std::shared_ptr<const Layout> LoadedProgram::best_layout(int threads, int lanes) {

@@ -144,11 +144,21 @@ struct Session::State {
     const std::vector<Value> arranged = arrange_inputs(program, inputs);
     std::vector<Value> results;
     on_master([&] { results = measurement ? run_measured(arranged) : frame->run(arranged, environment(recorder)); });
+    note_shapes(arranged);
     NamedValues outputs;
     for (std::size_t i = 0; i < results.size(); ++i) {
       outputs.emplace_back(program.output_names[i], std::move(results[i]));
     }
     return outputs;
+  }
+
+  // Backends build what depends on input shapes when these first come, from the plain weights.
+  void note_shapes(const std::vector<Value>& inputs) {
+    std::vector<Shape> shapes;
+    for (const Value& input : inputs) shapes.push_back(input.is_tensor() ? input.tensor().shape() : Shape());
+    if (shapes == last_shapes) return;
+    last_shapes = std::move(shapes);
+    loaded->release_file_pages();
   }
 
   vm::RunEnvironment environment(profile::Recorder* recorder) { return {pool, scratch, threads, recorder}; }
@@ -188,6 +198,7 @@ struct Session::State {
   std::shared_ptr<vm::LoadedProgram> loaded;
   int threads;
   int lanes;
+  std::vector<Shape> last_shapes;  // of the inputs
   vm::PooledAllocator pool;
   // Apart from the values, whose longer lives would cut it to pieces.
   vm::PooledAllocator scratch{1.0};
