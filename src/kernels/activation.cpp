@@ -189,9 +189,9 @@ template <bool kLog, typename T>
     for (std::int64_t i = 0; i < count * length; ++i) out[i] = math::exp(out[i]);
     for (std::int64_t line = 0; line < count; ++line) {
       T* y = out + line * length;
-      const T sum = sum_of(y, length);
+      const T scale = 1 / sum_of(y, length);
       LANNER_INDEPENDENT_ITERATIONS
-      for (std::int64_t i = 0; i < length; ++i) y[i] /= sum;
+      for (std::int64_t i = 0; i < length; ++i) y[i] *= scale;
     }
   }
 }
@@ -222,14 +222,12 @@ template <bool kLog, typename T>
       total[k] += e;
     }
   }
-  if constexpr (kLog) {
-    for (std::int64_t k = 0; k < width; ++k) total[k] = std::log(total[k]);
-  }
+  for (std::int64_t k = 0; k < width; ++k) total[k] = kLog ? std::log(total[k]) : 1 / total[k];
   for (std::int64_t i = 0; i < length; ++i) {
     const T* x = in + i * stride;
     T* y = out + i * stride;
     LANNER_INDEPENDENT_ITERATIONS
-    for (std::int64_t k = 0; k < width; ++k) y[k] = kLog ? x[k] - top[k] - total[k] : y[k] / total[k];
+    for (std::int64_t k = 0; k < width; ++k) y[k] = kLog ? x[k] - top[k] - total[k] : y[k] * total[k];
   }
 }
 
