@@ -4,21 +4,20 @@
 // Inputs: boxes float32[A,4], leading ones allowed; scores float32 of any shape; optional filter_threshold float32;
 // max_output_boxes_per_class int64 or int32, nothing is kept when absent or not positive; optional iou_threshold
 // float32, 0; optional score_threshold float32. A row is a candidate when its score is above both thresholds.
-// Attributes: `offsets` and `row_stride`, head_inputs.h; `center_point_box` as in NonMaxSuppression; `activation`, when
-// "Sigmoid", says that a score is the sigmoid of what `scores` holds, as the operator Sigmoid computes it.
+// Attributes: `offsets` and `row_stride`, head_inputs.h; `center_point_box` as in NonMaxSuppression; `activation`,
+// head_inputs.h.
 // Outputs, sibling after sibling, each best first: rows int64[M], indices into boxes; siblings int64[M]; scores
 // float32[M]; boxes float32[M,4], as they came.
 #include <algorithm>
 #include <cstdint>
-#include <string>
+#include <vector>
 
 #include "base/fail.h"
-#include "base/parallel.h"
-#include "kernels/broadcast.h"
 #include "kernels/head_inputs.h"
 #include "kernels/kernel.h"
 #include "kernels/logit_scores.h"
 #include "kernels/nms.h"
+#include "kernels/softmax_scores.h"
 #include "kernels/vector_math.h"
 
 namespace lanner::kernels {
@@ -39,36 +38,45 @@ std::int64_t box_count(const Tensor& boxes) {
   return shape[rank - 2];
 }
 
-// The scores of logits, all of them.
-Tensor all_scores(KernelContext& context, const Tensor& logits) {
-  Tensor scores = context.allocate_scratch(ElementType::kFloat32, logits.shape());
-  base::parallel_for(context.threads(), logits.element_count(), kElementGrain,
-                     [&](std::int64_t begin, std::int64_t end) {
-                       math::sigmoid_array(logits.data<float>() + begin, scores.data<float>() + begin, end - begin);
-                     });
-  return scores;
+// The boxes of some rows.
+Tensor boxes_of(KernelContext& context, const float* boxes, const std::vector<std::uint32_t>& rows) {
+  Tensor some = context.allocate_scratch(ElementType::kFloat32, {static_cast<std::int64_t>(rows.size()), 4});
+  auto* out = some.data<float>();
+  for (const std::uint32_t row : rows) out = std::copy_n(boxes + 4 * static_cast<std::size_t>(row), 4, out);
+  return some;
 }
 
-void run_class_nms(KernelContext& context, const SiblingLayout& layout, bool centered, bool logits) {
+void run_class_nms(KernelContext& context, const SiblingLayout& layout, bool centered, Activation activation) {
   const Tensor& boxes = context.input(0);
-  Tensor scores = context.input(1);
   const std::int64_t count = box_count(boxes);
+  // With Softmax, of the rows of which a score can pass.
+  PickedScores picked{context.input(1), {}};
+  Tensor& scores = picked.scores;
   layout.check(scores, count);
-  const auto* box_data = boxes.data<float>();
   ClassSuppression problem;
   problem.box_count = count;
-  problem.boxes = box_data;
+  problem.boxes = boxes.data<float>();
   problem.centered = centered;
   problem.offsets = layout.offsets;
   problem.row_stride = layout.row_stride;
   problem.floor =
       ScoreFloor(read_scalar<float>(context, 2, "filter_threshold"), read_scalar<float>(context, 5, "score_threshold"));
-  if (logits) {
-    problem.logits = logit_bound(problem.floor.filter(0)).has_value();
-    if (!problem.logits) scores = all_scores(context, scores);
+  const CandidateFilter filter = problem.floor.filter(0);
+  Tensor picked_boxes;
+  if (activation == Activation::kSigmoid) {
+    problem.logits = logit_bound(filter).has_value();
+    if (!problem.logits) scores = score_all(context, scores);
+  } else if (activation == Activation::kSoftmax) {
+    picked = pick_softmax_rows(context, scores, layout, count, filter);
+    if (picked.rows) {
+      picked_boxes = boxes_of(context, problem.boxes, *picked.rows);
+      problem.boxes = picked_boxes.data<float>();
+      problem.box_count = picked.row_count();
+    }
   }
   problem.scores = scores.values<float>();
-  problem.limit = std::clamp<std::int64_t>(read_count(context, 3, "max_output_boxes_per_class", 0), 0, count);
+  problem.limit =
+      std::clamp<std::int64_t>(read_count(context, 3, "max_output_boxes_per_class", 0), 0, problem.box_count);
   problem.iou_threshold = read_iou_threshold(context, 4);
   const KeptRows kept = suppress_classes(context, problem);
 
@@ -79,13 +87,13 @@ void run_class_nms(KernelContext& context, const SiblingLayout& layout, bool cen
   float* score_out = all_scores_out;
   auto* box_out = context.allocate_output(3, ElementType::kFloat32, {total, 4}).data<float>();
   for (std::size_t k = 0; k < layout.offsets.size(); ++k) {
-    const float* column = scores.data<float>() + layout.offsets[k];
+    const float* column = problem.scores.data() + layout.offsets[k];
     for (std::size_t i = kept.starts[k]; i < kept.starts[k + 1]; ++i) {
       const std::uint32_t row = kept.rows[i];
-      *row_out++ = row;
+      *row_out++ = picked.original(row);
       *sibling_out++ = static_cast<std::int64_t>(k);
       *score_out++ = column[row * layout.row_stride];
-      box_out = std::copy_n(box_data + 4 * static_cast<std::size_t>(row), 4, box_out);
+      box_out = std::copy_n(problem.boxes + 4 * static_cast<std::size_t>(row), 4, box_out);
     }
   }
   if (problem.logits) math::sigmoid_array(all_scores_out, all_scores_out, total);
@@ -98,12 +106,8 @@ std::unique_ptr<Kernel> make_ClassNonMaxSuppression(const KernelInfo& info) {
   if (centered != 0 && centered != 1) {
     base::invalid("op.attribute", "attribute 'center_point_box' must be 0 or 1, but is {}", centered);
   }
-  const std::string activation = info.attributes.get_string("activation", "");
-  if (!activation.empty() && activation != "Sigmoid") {
-    base::invalid("op.attribute", "attribute 'activation' must be \"Sigmoid\" or absent, but is \"{}\"", activation);
-  }
-  return make_kernel([centered, logits = !activation.empty(), layout = SiblingLayout(info.attributes)](
-                         KernelContext& context) { run_class_nms(context, layout, centered == 1, logits); });
+  return make_kernel([centered, activation = read_activation(info.attributes), layout = SiblingLayout(info.attributes)](
+                         KernelContext& context) { run_class_nms(context, layout, centered == 1, activation); });
 }
 
 }  // namespace lanner::kernels

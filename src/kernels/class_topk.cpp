@@ -3,11 +3,12 @@
 //
 // Inputs: scores float32 of any shape; optional filter_threshold float32, a row is a candidate when its score is above
 // it; k int64 or int32. Attributes: `offsets` and `row_stride`, head_inputs.h; `row_count`, or -1 for the size of axis
-// `row_axis` of scores.
+// `row_axis` of scores; `activation`, head_inputs.h.
 // Outputs, sibling after sibling, each as TopK orders: rows int64[M]; siblings int64[M]; scores float32[M].
 #include <algorithm>
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <vector>
 
 #include "base/fail.h"
@@ -15,8 +16,11 @@
 #include "kernels/head_inputs.h"
 #include "kernels/head_loops.h"
 #include "kernels/kernel.h"
+#include "kernels/logit_scores.h"
 #include "kernels/order_key.h"
 #include "kernels/sibling_scores.h"
+#include "kernels/softmax_scores.h"
+#include "kernels/vector_math.h"
 
 namespace lanner::kernels {
 
@@ -28,12 +32,23 @@ struct Scratch {
 
   SiblingCandidates candidates;
   CandidateQueue queue;
+  std::vector<float> scores;
 };
 
-void run_class_topk(KernelContext& context, const SiblingLayout& layout, std::int64_t row_count,
-                    std::int64_t row_axis) {
-  const Tensor& scores = context.input(0);
-  const std::int64_t count = row_count >= 0 ? row_count : scores.shape()[normalize_axis(row_axis, scores.rank())];
+struct Settings {
+  SiblingLayout layout;
+  std::int64_t row_count;
+  std::int64_t row_axis;
+  Activation activation;
+};
+
+void run_class_topk(KernelContext& context, const Settings& settings) {
+  const SiblingLayout& layout = settings.layout;
+  // With Softmax, of the rows of which a score can pass.
+  PickedScores picked{context.input(0), {}};
+  Tensor& scores = picked.scores;
+  std::int64_t count = settings.row_count;
+  if (count < 0) count = scores.shape()[normalize_axis(settings.row_axis, scores.rank())];
   layout.check(scores, count);
   const ScoreFloor floor(read_scalar<float>(context, 1, "filter_threshold"));
   context.input(2);
@@ -42,8 +57,19 @@ void run_class_topk(KernelContext& context, const SiblingLayout& layout, std::in
 
   const HeadLoops& loops = head_loops();
   const CandidateFilter filter = floor.filter(order_key(std::numeric_limits<float>::quiet_NaN()));
+  CandidateFilter collected = filter;
+  const std::optional<float> bound = logit_bound(filter);
+  const bool logits = settings.activation == Activation::kSigmoid && bound;
+  if (logits) {
+    collected.floor = *bound;
+  } else if (settings.activation == Activation::kSigmoid) {
+    scores = score_all(context, scores);
+  } else if (settings.activation == Activation::kSoftmax) {
+    picked = pick_softmax_rows(context, scores, layout, count, filter);
+    count = picked.row_count();
+  }
   const int threads = worthwhile_threads(
-      context.threads(), estimate_work_ns(scores.values<float>(), layout.sibling_count() * count, filter));
+      context.threads(), estimate_work_ns(scores.values<float>(), layout.sibling_count() * count, collected));
   const auto runs = sibling_runs(layout.offsets, layout.row_stride, count, threads);
   std::vector<std::vector<std::uint32_t>> best(runs.size());
   std::vector<std::size_t> sizes(layout.offsets.size());
@@ -52,9 +78,10 @@ void run_class_topk(KernelContext& context, const SiblingLayout& layout, std::in
     const auto first = static_cast<std::size_t>(run.first);
     auto& rows = best[static_cast<std::size_t>(unit)];
     scratch.candidates.collect(loops, scores.values<float>(), layout.offsets[first], run.count, layout.row_stride,
-                               count, filter);
+                               count, collected);
     for (std::int64_t sibling = 0; sibling < run.count; ++sibling) {
-      const CandidateList& list = scratch.candidates[sibling];
+      CandidateList& list = scratch.candidates[sibling];
+      if (logits) score_logits(list, filter.floor, scratch.scores);
       const std::size_t wanted = std::min(static_cast<std::size_t>(k), list.size);
       sizes[first + static_cast<std::size_t>(sibling)] = wanted;
       if (wanted == 0) continue;
@@ -73,18 +100,20 @@ void run_class_topk(KernelContext& context, const SiblingLayout& layout, std::in
   const auto shape = Shape{static_cast<std::int64_t>(total)};
   auto* row_out = context.allocate_output(0, ElementType::kInt64, shape).data<std::int64_t>();
   auto* sibling_out = context.allocate_output(1, ElementType::kInt64, shape).data<std::int64_t>();
-  auto* score_out = context.allocate_output(2, ElementType::kFloat32, shape).data<float>();
+  auto* const all_scores_out = context.allocate_output(2, ElementType::kFloat32, shape).data<float>();
+  float* score_out = all_scores_out;
   for (std::size_t unit = 0; unit < runs.size(); ++unit) {
     const std::uint32_t* row = best[unit].data();
     for (std::int64_t sibling = runs[unit].first; sibling < runs[unit].first + runs[unit].count; ++sibling) {
       const float* column = scores.data<float>() + layout.offsets[static_cast<std::size_t>(sibling)];
       for (std::size_t i = 0; i < sizes[static_cast<std::size_t>(sibling)]; ++i, ++row) {
-        *row_out++ = *row;
+        *row_out++ = picked.original(*row);
         *sibling_out++ = sibling;
         *score_out++ = column[*row * layout.row_stride];
       }
     }
   }
+  if (logits) math::sigmoid_array(all_scores_out, all_scores_out, static_cast<std::int64_t>(total));
 }
 
 }  // namespace
@@ -92,10 +121,9 @@ void run_class_topk(KernelContext& context, const SiblingLayout& layout, std::in
 std::unique_ptr<Kernel> make_ClassTopK(const KernelInfo& info) {
   const std::int64_t row_count = info.attributes.get_int("row_count", -1);
   if (row_count < -1) base::invalid("op.attribute", "attribute 'row_count' must be at least -1, but is {}", row_count);
-  return make_kernel([row_count, row_axis = info.attributes.get_int("row_axis", 0),
-                      layout = SiblingLayout(info.attributes)](KernelContext& context) {
-    run_class_topk(context, layout, row_count, row_axis);
-  });
+  return make_kernel([settings = Settings{SiblingLayout(info.attributes), row_count,
+                                          info.attributes.get_int("row_axis", 0), read_activation(info.attributes)}](
+                         KernelContext& context) { run_class_topk(context, settings); });
 }
 
 }  // namespace lanner::kernels

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <limits>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -60,6 +61,17 @@ class ScoreFloor {
  private:
   std::optional<float> threshold_;
 };
+
+// Attribute `activation`: what makes scores of what the input `scores` holds, as the operator of that name does;
+// "Softmax" along its last axis.
+enum class Activation : std::uint8_t { kNone, kSigmoid, kSoftmax };
+inline Activation read_activation(const tensor::Attributes& attributes) {
+  const std::string name = attributes.get_string("activation", "");
+  if (name.empty()) return Activation::kNone;
+  if (name == "Sigmoid") return Activation::kSigmoid;
+  if (name == "Softmax") return Activation::kSoftmax;
+  base::invalid("op.attribute", "attribute 'activation' must be Sigmoid, Softmax or absent, but is '{}'", name);
+}
 
 // Attributes `offsets` and `row_stride`: sibling k's score of row r is element offsets[k] + r * row_stride.
 struct SiblingLayout {

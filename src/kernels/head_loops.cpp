@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <atomic>
 #include <bit>
+#include <cmath>
 #include <cstring>
 
 #include "kernels/head_loops.h"
@@ -186,6 +187,34 @@ void collect_columns(const float* scores, std::size_t readable, std::size_t stri
       collect_tile(from, step, row, rows, tile_width, filter, lists + c);
     }
   }
+}
+
+std::size_t rows_that_stand_out(const float* scores, std::uint32_t first_row, std::size_t row_count, std::size_t length,
+                                ColumnRange columns, float margin, std::uint32_t* rows) {
+  const Floats floats;
+  const std::size_t lanes = hn::Lanes(floats);
+  const std::size_t width = columns.last - columns.first;
+  constexpr float kRounding = 0x1p-22f;  // of the bound, so that a row on the edge is found
+  std::size_t found = 0;
+  for (std::size_t r = 0; r < row_count; ++r) {
+    const float* row = scores + r * length;
+    float rest = -kInfinity;
+    for (std::size_t i = 0; i < columns.first; ++i) rest = std::max(rest, row[i]);
+    for (std::size_t i = columns.last; i < length; ++i) rest = std::max(rest, row[i]);
+    const float bound = rest + margin - kRounding * std::fabs(rest);
+    const float* from = row + columns.first;
+    bool stands_out = false;
+    if (width >= lanes) {
+      FloatVector most = hn::LoadU(floats, from + width - lanes);
+      for (std::size_t i = 0; i + lanes < width; i += lanes) most = hn::Max(hn::LoadU(floats, from + i), most);
+      stands_out = !hn::AllFalse(floats, hn::Gt(most, hn::Set(floats, bound)));
+    } else {
+      for (std::size_t i = 0; i < width; ++i) stands_out = stands_out || from[i] > bound;
+    }
+    rows[found] = first_row + static_cast<std::uint32_t>(r);
+    found += stands_out ? 1 : 0;
+  }
+  return found;
 }
 
 KeyRange key_range(const CandidateList& list) {
@@ -367,7 +396,7 @@ void overlap_bits(const BoxBlock& box, std::size_t lane, const BlockedBoxes& box
   }
 }
 
-constexpr HeadLoops kLoops{make_blocks, collect_row, collect_columns, key_range,
+constexpr HeadLoops kLoops{make_blocks, collect_row, collect_columns, rows_that_stand_out, key_range,
                            select_keys, sort_few,    overlaps_any,    overlap_bits};
 
 }  // namespace lanner::kernels::HWY_NAMESPACE

@@ -72,6 +72,12 @@ struct BlockedBoxes {
   std::span<const BoxBlock> bounds;
 };
 
+// Columns first to last - 1.
+struct ColumnRange {
+  std::size_t first;
+  std::size_t last;
+};
+
 struct KeyRange {
   std::uint32_t least;
   std::uint32_t greatest;
@@ -88,6 +94,12 @@ struct HeadLoops {
   // `readable` is the number of elements from `scores` to the end of its tensor.
   void (*collect_columns)(const float* scores, std::size_t readable, std::size_t stride, std::size_t row_count,
                           std::size_t width, const CandidateFilter& filter, CandidateList* lists);
+  // Of rows of `length` scores that lie one after another: finds those in which a score of the columns [first, last) is
+  // greater by more than `margin` than all scores of the other columns; those on the edge may be among them, and rows
+  // that hold NaN. Writes their numbers, the first row's being `first_row`, to `rows`, which has room for all, and
+  // returns how many they are.
+  std::size_t (*rows_that_stand_out)(const float* scores, std::uint32_t first_row, std::size_t row_count,
+                                     std::size_t length, ColumnRange columns, float margin, std::uint32_t* rows);
   // The least and the greatest key of a list that is not empty.
   KeyRange (*key_range)(const CandidateList& list);
   // Appends the candidates of `list` whose keys are in the range, both ends included, to `out`.

@@ -86,6 +86,31 @@ inline void fill_scores(Random& random, Tensor& scores, bool ties, bool odd) {
   }
 }
 
+// Logits of few or of many different values, odd ones among them.
+inline void fill_logits(Random& random, Tensor& logits, bool ties) {
+  for (float& logit : logits.values<float>()) {
+    logit = ties ? 0.5f * static_cast<float>(random.below(20) - 10) : 40 * (random.unit() - 0.7f);
+    if (random.one_in(30)) logit = random.one_in(2) ? INFINITY : -INFINITY;
+    if (random.one_in(30)) logit = random.one_in(2) ? NAN : -0.0f;
+  }
+}
+
+inline void raise_column(Tensor& rows, std::int64_t column, float by) {
+  const std::int64_t length = rows.shape()[rows.rank() - 1];
+  for (std::int64_t i = column; i < rows.element_count(); i += length) rows.data<float>()[i] += by;
+}
+
+// Thresholds at, just below and just above one of the scores, or where bounds for logits end.
+inline std::optional<float> threshold_near(Random& random, const Tensor& scores) {
+  if (!random.one_in(4) && scores.element_count() > 0) {
+    const float score = scores.data<float>()[random.below(scores.element_count())];
+    return random.one_in(3) ? std::nextafterf(score, random.one_in(2) ? 0.0f : 1.0f) : score;
+  }
+  constexpr float kThresholds[] = {0.99999994f, 1, 1e-30f, 1e-38f, 1e-8f, 0, -1, NAN};
+  if (random.one_in(2)) return kThresholds[random.below(8)];
+  return std::nullopt;
+}
+
 // Suppression as it is defined, one pair of boxes after another; for one class. The kernels' arithmetic and order, none
 // of their code.
 inline std::vector<std::int64_t> suppress_by_definition(const float* boxes, std::span<const float> scores,

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "base/multiversion.h"
+#include "base/parallel.h"
 #include "kernels/broadcast.h"
 #include "kernels/order_key.h"
 #include "kernels/vector_math.h"
@@ -35,6 +36,15 @@ LANNER_MULTIVERSION std::uint32_t keys_of_scores(const float* scores, std::uint3
 }
 
 }  // namespace
+
+Tensor score_all(KernelContext& context, const Tensor& logits) {
+  Tensor scores = context.allocate_scratch(ElementType::kFloat32, logits.shape());
+  base::parallel_for(context.threads(), logits.element_count(), kElementGrain,
+                     [&](std::int64_t begin, std::int64_t end) {
+                       math::sigmoid_array(logits.data<float>() + begin, scores.data<float>() + begin, end - begin);
+                     });
+  return scores;
+}
 
 // A sigmoid is computed to a few units in the last place, so where its exact value is below the threshold by far more
 // than that, the computed one is not above it.

@@ -6,8 +6,12 @@
 #include <vector>
 
 #include "kernels/head_loops.h"
+#include "kernels/kernel.h"
 
 namespace lanner::kernels {
+
+// The scores of all of `logits`, float32.
+Tensor score_all(KernelContext& context, const Tensor& logits);
 
 // A bound such that the score of every logit up to it is not above `floor`; a logit above it may still have such a
 // score. Nothing where `floor` allows no such bound, or all scores, or NaN.

@@ -27,7 +27,7 @@ extern const Rule kFoldPickedShapes;
 extern const Rule kBatchClassNms;
 extern const Rule kBatchClassTopK;
 extern const Rule kGroupNms;
-extern const Rule kFuseClassSigmoid;
+extern const Rule kFuseClassActivation;
 
 // Into convolutions.
 extern const Rule kFoldBatchNorm;
