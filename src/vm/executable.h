@@ -32,9 +32,10 @@ struct Step {
 
 // The order in which a block's instructions run, and where their values are meanwhile.
 struct Layout {
-  Layout(const program::Block& block, Schedule order)
-      : schedule(std::move(order)), plan(plan_memory(block, schedule)) {}
+  Layout(const program::Block& block, Schedule order, LearnedSizes sizes = {})
+      : schedule(std::move(order)), learned(std::move(sizes)), plan(plan_memory(block, schedule, learned)) {}
   Schedule schedule;
+  LearnedSizes learned;
   MemoryPlan plan;
 };
 

@@ -16,30 +16,6 @@ using program::Instruction;
 using program::kNoSlot;
 using program::SlotIndex;
 
-// Hands a kernel the planned place of an output when it fits, and pooled memory otherwise.
-class StepOutputs final : public kernels::OutputMemory {
- public:
-  StepOutputs(const Instruction& instruction, const MemoryPlan& plan, void* arena, void* lane_arena, Allocator& pool)
-      : instruction_(instruction), plan_(plan), arena_(arena), lane_arena_(lane_arena), pool_(pool) {}
-
-  Tensor allocate(int index, ElementType type, const Shape& shape) override {
-    const MemoryPlan::Place& place = plan_.slots[instruction_.outputs[static_cast<std::size_t>(index)]];
-    if (place.offset != kNotPlanned && type != ElementType::kString) {
-      auto* const arena = static_cast<std::byte*>(place.of_lane ? lane_arena_ : arena_);
-      Tensor planned = Tensor::wrap(type, shape, arena + place.offset);
-      if (planned.byte_count() <= place.byte_count) return planned;
-    }
-    return Tensor::allocate(type, shape, pool_);
-  }
-
- private:
-  const Instruction& instruction_;
-  const MemoryPlan& plan_;
-  void* arena_;
-  void* lane_arena_;
-  Allocator& pool_;
-};
-
 // A scalar (or one-element) condition or trip count.
 template <typename T>
 T scalar(const Value& value, std::string_view what) {
@@ -86,6 +62,12 @@ Tensor stack(const std::vector<Value>& items, const tensor::ValueType& declared,
   return result;
 }
 
+// After so many runs a frame first looks at how large values have become, and then after so many times as many.
+constexpr std::uint64_t kFirstLearning = 2;
+constexpr std::uint64_t kLearningStep = 8;
+// Larger values are worth the pool's trouble.
+constexpr std::size_t kMostLearnedBytes = 64 * 1024;
+
 // For the blocks inside a block.
 RunEnvironment inside(RunEnvironment environment) {
   environment.durations_ns = nullptr;
@@ -100,30 +82,90 @@ bool reads_first_input_last(const Instruction& instruction, std::span<const Slot
 
 }  // namespace
 
+// Hands a kernel the planned place of an output when it fits, and pooled memory otherwise.
+class Frame::Outputs final : public kernels::OutputMemory {
+ public:
+  Outputs(Frame& frame, const Action& action, const RunEnvironment& environment)
+      : frame_(frame), action_(action), environment_(environment) {}
+
+  Tensor allocate(int index, ElementType type, const Shape& shape) override {
+    const std::size_t output = action_.first_place + static_cast<std::size_t>(index);
+    const MemoryPlan::Place& place = frame_.places_[output];
+    if (place.offset != kNotPlanned && type != ElementType::kString) {
+      void* const arena =
+          place.of_lane ? frame_.lane_arenas_[static_cast<std::size_t>(environment_.lane)].get() : frame_.arena_.get();
+      Tensor planned = Tensor::wrap(type, shape, static_cast<std::byte*>(arena) + place.offset);
+      if (planned.byte_count() <= place.byte_count) return planned;
+    }
+    Tensor pooled = Tensor::allocate(type, shape, environment_.pool);
+    std::size_t& needed = frame_.needed_bytes_[output];
+    needed = std::max(needed, pooled.byte_count());
+    return pooled;
+  }
+
+ private:
+  Frame& frame_;
+  const Action& action_;
+  const RunEnvironment& environment_;
+};
+
 Frame::Frame(const ReadyBlock& ready, std::span<const Tensor> constants, std::shared_ptr<const Layout> layout)
     : ready_(&ready),
       slots_(ready.block->slots.size()),
       is_constant_(slots_.size(), 0),
-      layout_(layout != nullptr ? std::move(layout) : ready.serial) {
+      layout_(layout != nullptr ? std::move(layout) : ready.serial),
+      next_learning_(kFirstLearning) {
   for (const program::ConstantBinding& binding : ready.block->constants) {
     slots_[binding.slot] = constants[binding.constant];
     is_constant_[binding.slot] = 1;
   }
-  steps_.reserve(ready.steps.size());
-  for (const Step& step : ready.steps) {
-    StepSlots slots;
-    for (const SlotIndex slot : step.instruction->inputs) {
-      slots.inputs.push_back(slot == kNoSlot ? nullptr : &slots_[slot]);
+  for (const Stage& stage : layout_->schedule.stages) {
+    std::vector<std::uint32_t>& starts = task_starts_.emplace_back();
+    for (const Task& task : stage.tasks) {
+      starts.push_back(static_cast<std::uint32_t>(actions_.size()));
+      for (const std::uint32_t i : task.instructions) {
+        add_action(i);
+        for (const ReadyBlock& block : ready.steps[i].blocks) frames_.emplace_back(block, constants);
+      }
     }
-    for (const SlotIndex slot : step.instruction->outputs) {
-      slots.outputs.push_back(slot == kNoSlot ? nullptr : &slots_[slot]);
-    }
-    slots.may_reuse_input =
-        step.reuses_input && reads_first_input_last(*step.instruction, layout_->plan.last_uses[steps_.size()]);
-    for (const ReadyBlock& block : step.blocks) slots.frames.emplace_back(block, constants);
-    steps_.push_back(std::move(slots));
+    starts.push_back(static_cast<std::uint32_t>(actions_.size()));
   }
+  take_memory();
+}
+
+void Frame::add_action(std::uint32_t instruction) {
+  const Step& step = ready_->steps[instruction];
+  const std::vector<SlotIndex>& released = layout_->plan.last_uses[instruction];
+  const auto size = [](const auto& list) { return static_cast<std::uint32_t>(list.size()); };
+  actions_.push_back({
+      .step = &step,
+      .kernel = step.kernel.get(),
+      .instruction = instruction,
+      .first_pointer = size(pointers_),
+      .first_place = size(needed_bytes_),
+      .input_count = size(step.instruction->inputs),
+      .output_count = size(step.instruction->outputs),
+      .release_count = size(released),
+      .first_frame = size(frames_),
+      .may_reuse_input = step.reuses_input && reads_first_input_last(*step.instruction, released),
+  });
+  for (const auto* list : {&step.instruction->inputs, &step.instruction->outputs, &released}) {
+    for (const SlotIndex slot : *list) pointers_.push_back(slot == kNoSlot ? nullptr : &slots_[slot]);
+  }
+  needed_bytes_.resize(needed_bytes_.size() + step.instruction->outputs.size(), 0);
+}
+
+// What the layout's plan says.
+void Frame::take_memory() {
   const MemoryPlan& plan = layout_->plan;
+  places_.clear();
+  for (const Action& action : actions_) {
+    for (const SlotIndex slot : action.step->instruction->outputs) {
+      places_.push_back(slot == kNoSlot ? MemoryPlan::Place{} : plan.slots[slot]);
+    }
+  }
+  arena_.reset();
+  lane_arenas_.clear();
   if (plan.arena_bytes != 0) arena_ = heap_allocator().allocate(plan.arena_bytes);
   if (plan.lane_arena_bytes != 0) {
     for (int lane = 0; lane < layout_->schedule.lanes; ++lane) {
@@ -132,11 +174,32 @@ Frame::Frame(const ReadyBlock& ready, std::span<const Tensor> constants, std::sh
   }
 }
 
+// Gives values of unknown size places as large as they have needed so far, and half as much again.
+void Frame::learn_sizes() {
+  next_learning_ *= kLearningStep;
+  LearnedSizes sizes = layout_->learned;
+  sizes.resize(slots_.size(), 0);
+  bool grown = false;
+  for (const Action& action : actions_) {
+    const std::vector<SlotIndex>& outputs = action.step->instruction->outputs;
+    for (std::size_t i = 0; i < outputs.size(); ++i) {
+      const std::size_t needed = needed_bytes_[action.first_place + i];
+      if (needed == 0 || needed > kMostLearnedBytes || needed <= sizes[outputs[i]]) continue;
+      sizes[outputs[i]] = needed + needed / 2;
+      grown = true;
+    }
+  }
+  if (!grown) return;
+  layout_ = std::make_shared<const Layout>(*ready_->block, layout_->schedule, std::move(sizes));
+  take_memory();
+}
+
 std::vector<Value> Frame::run(std::span<const Value> inputs, const RunEnvironment& environment) {
+  if (runs_++ == next_learning_) learn_sizes();
   const std::vector<SlotIndex>& targets = ready_->block->inputs;
   for (std::size_t i = 0; i < targets.size(); ++i) slots_[targets[i]] = inputs[i];
   try {
-    for (std::size_t i = 0; i < layout_->schedule.stages.size(); ++i) run_stage(i, environment);
+    for (std::size_t i = 0; i < task_starts_.size(); ++i) run_stage(i, environment);
   } catch (...) {
     clear();
     throw;
@@ -146,110 +209,108 @@ std::vector<Value> Frame::run(std::span<const Value> inputs, const RunEnvironmen
 
 std::size_t Frame::arena_bytes() const {
   std::size_t bytes = layout_->plan.arena_bytes + lane_arenas_.size() * layout_->plan.lane_arena_bytes;
-  for (const StepSlots& slots : steps_) {
-    for (const Frame& frame : slots.frames) bytes += frame.arena_bytes();
-  }
+  for (const Frame& frame : frames_) bytes += frame.arena_bytes();
   return bytes;
 }
 
 void Frame::run_stage(std::size_t index, const RunEnvironment& environment) {
   const Stage& stage = layout_->schedule.stages[index];
-  if (stage.tasks.size() == 1) {
-    for (const std::uint32_t i : stage.tasks[0].instructions) run_step(i, environment);
-    return;
-  }
+  const std::vector<std::uint32_t>& starts = task_starts_[index];
+  const auto run_task = [&](std::size_t task, const RunEnvironment& of_task) {
+    for (std::uint32_t i = starts[task]; i < starts[task + 1]; ++i) run_action(actions_[i], of_task);
+  };
+  if (stage.tasks.size() == 1) return run_task(0, environment);
   vm::run_stage(stage, layout_->schedule.lanes, environment.seed, [&](const Task& task, int lane) {
     RunEnvironment narrow = environment;
     narrow.threads = 1;
     narrow.lane = lane;
     narrow.wide = false;
-    for (const std::uint32_t i : task.instructions) run_step(i, narrow);
+    run_task(static_cast<std::size_t>(&task - stage.tasks.data()), narrow);
   });
   for (const SlotIndex slot : layout_->plan.stage_last_uses[index]) slots_[slot].reset();
 }
 
-void Frame::run_step(std::size_t index, const RunEnvironment& environment) {
-  const Step& step = ready_->steps[index];
-  StepSlots& slots = steps_[index];
+void Frame::run_action(const Action& action, const RunEnvironment& environment) {
   const bool timed = environment.recorder != nullptr || environment.durations_ns != nullptr;
   const std::int64_t start_ns = timed ? base::now_ns() : 0;
   try {
-    if (step.kind == Step::Kind::kIf) {
-      run_if(step, slots, inside(environment));
-    } else if (step.kind == Step::Kind::kLoop) {
-      run_loop(step, slots, inside(environment));
+    if (action.step->kind == Step::Kind::kIf) {
+      run_if(action, inside(environment));
+    } else if (action.step->kind == Step::Kind::kLoop) {
+      run_loop(action, inside(environment));
     } else {
-      // A block inside runs serially, on whatever lane, and has no lane arenas.
-      void* const lane_arena =
-          lane_arenas_.empty() ? nullptr : lane_arenas_[static_cast<std::size_t>(environment.lane)].get();
-      StepOutputs memory(*step.instruction, layout_->plan, arena_.get(), lane_arena, environment.pool);
-      kernels::KernelContext context(slots.inputs, slots.outputs, memory, environment.scratch, environment.threads);
-      if (slots.may_reuse_input) context.allow_reuse();
-      if (step.kind == Step::Kind::kKernel)
-        step.kernel->run(context);
+      Outputs memory(*this, action, environment);
+      kernels::KernelContext context(inputs_of(action), outputs_of(action), memory, environment.scratch,
+                                     environment.threads);
+      if (action.may_reuse_input) context.allow_reuse();
+      if (action.kernel != nullptr)
+        action.kernel->run(context);
       else
-        step.subgraph->run(context, environment.recorder);
+        action.step->subgraph->run(context, environment.recorder);
     }
   } catch (Error& error) {
-    error.add_context(fmt::format("in {} '{}'", step.label.op, step.instruction->name));
+    error.add_context(fmt::format("in {} '{}'", action.step->label.op, action.step->instruction->name));
     throw;
   }
   if (timed) {
     const std::int64_t end_ns = base::now_ns();
     if (environment.recorder != nullptr)
-      environment.recorder->record(step.label, start_ns, end_ns, environment.lane, environment.wide);
-    if (environment.durations_ns != nullptr) (*environment.durations_ns)[index] = end_ns - start_ns;
+      environment.recorder->record(action.step->label, start_ns, end_ns, environment.lane, environment.wide);
+    if (environment.durations_ns != nullptr) (*environment.durations_ns)[action.instruction] = end_ns - start_ns;
   }
-  for (const SlotIndex slot : layout_->plan.last_uses[index]) slots_[slot].reset();
+  for (Value* value : released_by(action)) value->reset();
 }
 
-void Frame::run_if(const Step& step, StepSlots& slots, const RunEnvironment& environment) {
-  if (slots.inputs[0] == nullptr) base::invalid("op.input", "the condition is required, but absent");
-  Frame& branch = slots.frames[scalar<bool>(*slots.inputs[0], "the condition") ? 0 : 1];
+void Frame::run_if(const Action& action, const RunEnvironment& environment) {
+  const auto inputs = inputs_of(action);
+  const auto outputs = outputs_of(action);
+  if (inputs[0] == nullptr) base::invalid("op.input", "the condition is required, but absent");
+  Frame& branch = frames_[action.first_frame + (scalar<bool>(*inputs[0], "the condition") ? 0 : 1)];
   std::vector<Value> captures;
-  for (std::size_t i = 1; i < slots.inputs.size(); ++i) {
-    captures.push_back(slots.inputs[i] != nullptr ? *slots.inputs[i] : Value());
-  }
+  for (const Value* input : inputs.subspan(1)) captures.push_back(input != nullptr ? *input : Value());
   std::vector<Value> results = branch.run(captures, environment);
   for (std::size_t i = 0; i < results.size(); ++i) {
-    if (slots.outputs[i] != nullptr) *slots.outputs[i] = std::move(results[i]);
+    if (outputs[i] != nullptr) *outputs[i] = std::move(results[i]);
   }
 }
 
 // ONNX Loop: body(iteration, condition, carried..., captures...) -> (condition, carried..., scan outputs...).
-void Frame::run_loop(const Step& step, StepSlots& slots, const RunEnvironment& environment) {
+void Frame::run_loop(const Action& action, const RunEnvironment& environment) {
+  const Step& step = *action.step;
+  const auto inputs = inputs_of(action);
+  const auto outputs = outputs_of(action);
   const std::size_t capture_count = step.instruction->capture_count;
-  const std::size_t carried_count = slots.inputs.size() - 2 - capture_count;
-  const std::size_t scan_count = slots.outputs.size() - carried_count;
-  const auto given = [&](std::size_t i) { return slots.inputs[i] != nullptr && !slots.inputs[i]->is_none(); };
+  const std::size_t carried_count = inputs.size() - 2 - capture_count;
+  const std::size_t scan_count = outputs.size() - carried_count;
+  const auto given = [&](std::size_t i) { return inputs[i] != nullptr && !inputs[i]->is_none(); };
   const std::int64_t trip_count =
-      given(0) ? scalar<std::int64_t>(*slots.inputs[0], "the trip count") : std::numeric_limits<std::int64_t>::max();
-  bool condition = given(1) ? scalar<bool>(*slots.inputs[1], "the condition") : true;
+      given(0) ? scalar<std::int64_t>(*inputs[0], "the trip count") : std::numeric_limits<std::int64_t>::max();
+  bool condition = given(1) ? scalar<bool>(*inputs[1], "the condition") : true;
 
-  std::vector<Value> arguments(slots.inputs.size());
+  std::vector<Value> arguments(inputs.size());
   for (std::size_t i = 2; i < arguments.size(); ++i) {
-    if (slots.inputs[i] != nullptr) arguments[i] = *slots.inputs[i];
+    if (inputs[i] != nullptr) arguments[i] = *inputs[i];
   }
   std::vector<std::vector<Value>> scanned(scan_count);
   for (std::int64_t iteration = 0; iteration < trip_count && condition; ++iteration) {
     arguments[0] = Tensor::scalar<std::int64_t>(iteration);
     arguments[1] = Tensor::scalar<bool>(condition);
-    std::vector<Value> results = slots.frames[0].run(arguments, environment);
+    std::vector<Value> results = frames_[action.first_frame].run(arguments, environment);
     condition = scalar<bool>(results[0], "the body's condition");
     for (std::size_t i = 0; i < carried_count; ++i) arguments[2 + i] = std::move(results[1 + i]);
     for (std::size_t i = 0; i < scan_count; ++i) scanned[i].push_back(std::move(results[1 + carried_count + i]));
   }
-  for (std::size_t i = 0; i < slots.outputs.size(); ++i) {
-    if (slots.outputs[i] == nullptr) continue;
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    if (outputs[i] == nullptr) continue;
     if (i < carried_count) {
       // With no iteration a carried value is the initial one, which may lie in this frame's arena like its source.
-      *slots.outputs[i] = std::move(arguments[2 + i]);
-      if (slots.outputs[i]->is_tensor() && slots.outputs[i]->tensor().owner() == nullptr) {
-        *slots.outputs[i] = slots.outputs[i]->tensor().clone(environment.pool);
+      *outputs[i] = std::move(arguments[2 + i]);
+      if (outputs[i]->is_tensor() && outputs[i]->tensor().owner() == nullptr) {
+        *outputs[i] = outputs[i]->tensor().clone(environment.pool);
       }
     } else {
       const SlotIndex slot = step.instruction->outputs[i];
-      *slots.outputs[i] = stack(scanned[i - carried_count], ready_->block->slots[slot].type, environment.pool);
+      *outputs[i] = stack(scanned[i - carried_count], ready_->block->slots[slot].type, environment.pool);
     }
   }
 }

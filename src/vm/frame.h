@@ -43,28 +43,58 @@ class Frame {
   std::size_t arena_bytes() const;
 
  private:
-  // The addresses a step works on; fixed for the frame's life.
-  struct StepSlots {
-    std::vector<const Value*> inputs;
-    std::vector<Value*> outputs;
-    std::vector<Frame> frames;  // of the step's blocks
+  // One instruction and where its values are. Actions lie in the order in which they run, and so do the pointers and
+  // places that they refer to: a run reads through them once, from their beginning to their end.
+  struct Action {
+    const Step* step = nullptr;
+    const kernels::Kernel* kernel = nullptr;  // null for other kinds of steps
+    std::uint32_t instruction = 0;            // its number in the block
+    std::uint32_t first_pointer = 0;
+    std::uint32_t first_place = 0;
+    std::uint32_t input_count = 0;
+    std::uint32_t output_count = 0;
+    std::uint32_t release_count = 0;
+    std::uint32_t first_frame = 0;  // of the step's blocks
     bool may_reuse_input = false;
   };
+  class Outputs;
+
+  void add_action(std::uint32_t instruction);
+  void take_memory();
+  void learn_sizes();
+  std::span<const Value* const> inputs_of(const Action& action) const {
+    return {pointers_.data() + action.first_pointer, action.input_count};
+  }
+  std::span<Value* const> outputs_of(const Action& action) const {
+    return {pointers_.data() + action.first_pointer + action.input_count, action.output_count};
+  }
+  std::span<Value* const> released_by(const Action& action) const {
+    return {pointers_.data() + action.first_pointer + action.input_count + action.output_count, action.release_count};
+  }
 
   void run_stage(std::size_t index, const RunEnvironment& environment);
-  void run_step(std::size_t index, const RunEnvironment& environment);
-  void run_if(const Step& step, StepSlots& slots, const RunEnvironment& environment);
-  void run_loop(const Step& step, StepSlots& slots, const RunEnvironment& environment);
+  void run_action(const Action& action, const RunEnvironment& environment);
+  void run_if(const Action& action, const RunEnvironment& environment);
+  void run_loop(const Action& action, const RunEnvironment& environment);
   std::vector<Value> take_outputs(Allocator& pool);
   void clear();
 
   const ReadyBlock* ready_;
   std::vector<Value> slots_;
   std::vector<char> is_constant_;
-  std::vector<StepSlots> steps_;
+  std::vector<Action> actions_;
+  // Of each action its inputs, its outputs, and what it is the last to read; null for absent ones.
+  std::vector<Value*> pointers_;
+  // Of each action's outputs: the place, and how many bytes they needed at most when they had none that was enough.
+  std::vector<MemoryPlan::Place> places_;
+  std::vector<std::size_t> needed_bytes_;
+  std::vector<std::vector<std::uint32_t>> task_starts_;  // of each stage: the first action of each task, and the end
+  std::vector<Frame> frames_;
   std::shared_ptr<const Layout> layout_;
   std::shared_ptr<void> arena_;
   std::vector<std::shared_ptr<void>> lane_arenas_;
+  std::uint64_t runs_ = 0;
+  std::uint64_t next_learning_;
 };
 
 }  // namespace lanner::vm

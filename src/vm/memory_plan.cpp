@@ -18,9 +18,20 @@ using program::SlotIndex;
 constexpr std::size_t kAlignment = 64;
 constexpr std::size_t kNoTask = std::numeric_limits<std::size_t>::max();
 
-bool may_view(const Instruction& instruction) {
+bool has_aliasing(const Instruction& instruction, kernels::Aliasing aliasing) {
   const kernels::OperatorRow* row = kernels::find_operator(instruction.op);
-  return row != nullptr && row->aliasing == kernels::Aliasing::kView;
+  return row != nullptr && row->aliasing == aliasing;
+}
+
+bool may_view(const Instruction& instruction) {
+  return has_aliasing(instruction, kernels::Aliasing::kView);
+}
+
+// Of a value whose shape is static; 0 for others.
+std::size_t static_bytes(const tensor::ValueType& type) {
+  const auto shape = type.static_shape();
+  if (!shape || type.element == ElementType::kUndefined || type.element == ElementType::kString) return 0;
+  return Tensor::wrap(type.element, *shape, nullptr).byte_count();
 }
 
 // When an instruction runs. Instructions of different tasks of a concurrent stage have the same `step`; `task` is then
@@ -205,7 +216,8 @@ void add_last_uses(const Block& block, const Schedule& schedule, const std::vect
     }
   }
   for (SlotIndex slot = 0; slot < block.slots.size(); ++slot) {
-    if (kept[slot] || lives[slot].empty || plan.slots[slot].offset != kNotPlanned) continue;
+    const bool in_arena = plan.slots[slot].offset != kNotPlanned && static_bytes(block.slots[slot].type) != 0;
+    if (kept[slot] || lives[slot].empty || in_arena) continue;
     if (shared[slot] != 0)
       plan.stage_last_uses[stage_of[reader[slot]]].push_back(slot);
     else
@@ -215,7 +227,7 @@ void add_last_uses(const Block& block, const Schedule& schedule, const std::vect
 
 }  // namespace
 
-MemoryPlan plan_memory(const Block& block, const Schedule& schedule) {
+MemoryPlan plan_memory(const Block& block, const Schedule& schedule, const LearnedSizes& learned) {
   const std::size_t slot_count = block.slots.size();
   std::size_t step_count = 0;
   const std::vector<When> when = timetable(block, schedule, &step_count);
@@ -254,15 +266,19 @@ MemoryPlan plan_memory(const Block& block, const Schedule& schedule) {
       Group& group = table[groups.find(slot)];
       group.life.join(lives[slot]);
       if (may_view(instruction)) continue;
-      const auto shape = block.slots[slot].type.static_shape();
-      const ElementType element = block.slots[slot].type.element;
-      if (!shape || element == ElementType::kUndefined || element == ElementType::kString) {
+      std::size_t byte_count = static_bytes(block.slots[slot].type);
+      if (byte_count == 0 && slot < learned.size()) byte_count = learned[slot];
+      if (byte_count == 0) {
         group.planned = false;
         continue;
       }
       group.owner = slot;
-      group.byte_count =
-          (Tensor::wrap(element, *shape, nullptr).byte_count() + kAlignment - 1) / kAlignment * kAlignment;
+      group.byte_count = (byte_count + kAlignment - 1) / kAlignment * kAlignment;
+    }
+    // Such a kernel goes on in its first input's memory, which only memory of the pool allows.
+    if (has_aliasing(instruction, kernels::Aliasing::kReuse) && instruction.inputs[0] != kNoSlot &&
+        static_bytes(block.slots[instruction.inputs[0]].type) == 0) {
+      table[groups.find(instruction.inputs[0])].planned = false;
     }
   }
 

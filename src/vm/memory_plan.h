@@ -1,6 +1,6 @@
-// Which slots of a block live at which offset of the session's arena. Slots with a static shape whose value is made by
-// an operator are planned; block inputs, constants, block outputs (which outlive the arena) and slots of unknown size
-// are not, nor is anything that may share memory with one of these.
+// Which slots of a block live at which offset of the session's arena. Slots whose value is made by an operator are
+// planned where their size is known, from their shape or from earlier runs; block inputs, constants and block outputs
+// (which outlive the arena) are not, nor is anything that may share memory with one of these.
 #pragma once
 
 #include <cstddef>
@@ -23,15 +23,19 @@ struct MemoryPlan {
   std::vector<Place> slots;
   std::size_t arena_bytes = 0;       // of the arena that all share
   std::size_t lane_arena_bytes = 0;  // of each lane's own
-  // Slots whose memory outside the arena goes back to the pool: per instruction those that nobody reads after it, and
-  // per stage those that several of its tasks touch.
+  // Slots whose memory may be outside the arena, and then goes back to the pool: per instruction those that nobody
+  // reads after it, and per stage those that several of its tasks touch.
   std::vector<std::vector<program::SlotIndex>> last_uses;
   std::vector<std::vector<program::SlotIndex>> stage_last_uses;
 };
 
+// Bytes to reserve for each slot of unknown size; 0, or no entry, for none. A value that turns out to be larger lives
+// in the pool.
+using LearnedSizes = std::vector<std::size_t>;
+
 // Two slots share bytes only when the lives of both, and of every slot that views them, do not overlap however the
 // schedule's tasks run. What only one task touches lives in the arena of its lane, which tasks after it use again while
 // its lines are in the lane's cache.
-MemoryPlan plan_memory(const program::Block& block, const Schedule& schedule);
+MemoryPlan plan_memory(const program::Block& block, const Schedule& schedule, const LearnedSizes& learned = {});
 
 }  // namespace lanner::vm

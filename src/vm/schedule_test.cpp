@@ -35,6 +35,9 @@ struct Writer {
         {"v" + std::to_string(index), tensor::ValueType::tensor(ElementType::kFloat32, Shape{kWidth})});
     return index;
   }
+  void forget_sizes() {
+    for (program::Slot& slot : program.main.slots) slot.type.dims[0] = {};
+  }
   SlotIndex input() {
     program.main.inputs.push_back(slot());
     return program.main.inputs.back();
@@ -256,11 +259,15 @@ TEST(Schedule, RandomBlocksAreScheduledAndPlannedSoundly) {
   for (unsigned seed = 0; seed < 400; ++seed) {
     const Writer writer = random_block(seed);
     const program::Block& block = writer.program.main;
+    Writer unsized = random_block(seed);
+    unsized.forget_sizes();
     for (const int lanes : {1, 2, 4, 8}) {
       const Schedule schedule = make_schedule(block, writer.costs, lanes);
       SCOPED_TRACE(testing::Message() << "seed " << seed << ", " << lanes << " lanes");
       expect_sound(block, schedule);
       expect_sound(block, schedule, plan_memory(block, schedule));
+      expect_sound(unsized.program.main, schedule,
+                   plan_memory(unsized.program.main, schedule, LearnedSizes(block.slots.size(), 100)));
       if (schedule.concurrent()) ++concurrent;
       if (testing::Test::HasFailure()) return;
     }
@@ -280,11 +287,12 @@ class Runner {
     return run(frame, lanes, seed);
   }
 
-  std::vector<std::vector<float>> run(Frame& frame, int lanes, std::optional<std::uint64_t> seed) {
+  std::vector<std::vector<float>> run(Frame& frame, int lanes, std::optional<std::uint64_t> seed,
+                                      std::int64_t width = kWidth) {
     std::vector<Value> inputs;
     for (std::size_t k = 0; k < writer_.program.main.inputs.size(); ++k) {
-      Tensor tensor = Tensor::allocate(ElementType::kFloat32, {kWidth});
-      for (std::int64_t i = 0; i < kWidth; ++i)
+      Tensor tensor = Tensor::allocate(ElementType::kFloat32, {width});
+      for (std::int64_t i = 0; i < width; ++i)
         tensor.data<float>()[i] = static_cast<float>((i * 7 + static_cast<std::int64_t>(k) * 13) % 29) - 11;
       inputs.emplace_back(std::move(tensor));
     }
@@ -299,6 +307,7 @@ class Runner {
   }
 
   const ReadyBlock& ready() const { return ready_; }
+  const PooledAllocator& pool() const { return pool_; }
 
  private:
   Writer& writer_;
@@ -317,6 +326,33 @@ TEST(Lanes, AnyNumberInAnyOrderGivesTheSameResults) {
       EXPECT_EQ(runner.run(lanes, {}), expected);
       for (std::uint64_t seed = 0; seed < 4; ++seed) EXPECT_EQ(runner.run(lanes, seed), expected) << seed;
     }
+  }
+}
+
+// Values of unknown size get places once a frame has seen how large they become, and the pool where they do not fit.
+TEST(Frame, LearnsTheSizesOfValues) {
+  for (unsigned block = 0; block < 12; ++block) {
+    Writer writer = block < 3 ? siblings(20, 5) : random_block(block);
+    writer.forget_sizes();
+    Runner runner(writer);
+    for (const int lanes : {1, 4}) {
+      const auto layout =
+          std::make_shared<const Layout>(writer.program.main, make_schedule(writer.program.main, writer.costs, lanes));
+      Frame frame(runner.ready(), writer.program.constants, layout);
+      EXPECT_EQ(frame.arena_bytes(), 0u);
+      std::size_t arena_bytes = 0;
+      for (int run = 0; run < 40; ++run) {
+        const std::int64_t width = run < 8 ? kWidth : run % 4 == 0 ? 0 : run % 4 == 1 ? 10 * kWidth : kWidth + run;
+        Frame fresh(runner.ready(), writer.program.constants, layout);
+        ASSERT_EQ(runner.run(frame, lanes, {}, width), runner.run(fresh, lanes, {}, width)) << block << ", run " << run;
+        if (run == 7) {
+          arena_bytes = frame.arena_bytes();
+          EXPECT_GT(arena_bytes, 0u);
+        }
+      }
+      EXPECT_GT(frame.arena_bytes(), 4 * arena_bytes);
+    }
+    EXPECT_EQ(runner.pool().used_bytes(), 0u);
   }
 }
 
