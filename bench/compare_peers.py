@@ -13,9 +13,7 @@ idle after its first runs, and at its highest.
 import argparse
 import json
 import os
-import platform
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -27,28 +25,10 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests" / "models"), str(ROOT / "models" / "shapes")]
 
+from measuring import Worker, cpu_name, put_table  # noqa: E402
+
 RUNTIMES = ("lanner", "onnxruntime", "openvino")
 MODELS = ("shapes", "ssdlite320", "ssd300", "fasterrcnn")
-BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
-
-
-class Worker:
-    def __init__(self, runtime, inputs):
-        self.process = subprocess.Popen(
-            [sys.executable, str(ROOT / "bench" / "peer_worker.py"), runtime, str(inputs)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    def ask(self, **command):
-        self.process.stdin.write(json.dumps(command) + "\n")
-        self.process.stdin.flush()
-        line = self.process.stdout.readline()
-        if not line:
-            raise SystemExit(f"{self.process.args[2]} ended with status {self.process.wait()}")
-        return json.loads(line)
-
-    def stop(self):
-        self.process.stdin.close()
-        self.process.wait()
 
 
 def sample_of(name):
@@ -119,13 +99,6 @@ def measure(name, options, folder):
     return results
 
 
-def cpu_name():
-    for line in open("/proc/cpuinfo"):
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.processor()
-
-
 def table(all_results, options):
     lines = [
         f"Measured by `bench/compare_peers.py` on {cpu_name()} ({os.cpu_count()} cores), {options.threads} threads, float32,"
@@ -148,13 +121,6 @@ def table(all_results, options):
     return "\n".join(lines)
 
 
-def write_readme(text):
-    path = ROOT / "README.md"
-    before, _, rest = path.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    path.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", default=",".join(MODELS), help="comma-separated")
@@ -174,7 +140,7 @@ def main():
     if options.json:
         options.json.write_text(json.dumps(results, indent=1))
     if options.write:
-        write_readme(text)
+        put_table(ROOT / "README.md", "bench", text)
 
 
 if __name__ == "__main__":

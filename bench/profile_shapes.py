@@ -20,11 +20,9 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "bench"))
 sys.path.insert(0, str(ROOT / "models" / "shapes"))
 
-import compare_peers  # noqa: E402
 import evaluate  # noqa: E402
 import shapes_data  # noqa: E402
-
-BEGIN, END = "<!-- profile:begin -->", "<!-- profile:end -->"
+from measuring import cpu_name, put_table  # noqa: E402
 
 
 def profile_text(threads, runs):
@@ -33,18 +31,9 @@ def profile_text(threads, runs):
     picture = Image.open(evaluate.MODEL.with_name("example.png")).convert("RGB").resize(size, Image.Resampling.BILINEAR)
     profile = model.profile({"image": evaluate.network_input(np.asarray(picture))}, runs=runs)
     conditions = (f"`models/shapes/shapes.onnx` on `models/shapes/example.png`, {runs} runs on {threads} threads of "
-                  f"{compare_peers.cpu_name()} ({os.cpu_count()} cores), float32; the median run took "
+                  f"{cpu_name()} ({os.cpu_count()} cores), float32; the median run took "
                   f"{statistics.median(profile.run_ms):.2f} ms with recording on. Written by `bench/profile_shapes.py`.")
     return f"{textwrap.fill(conditions, 120)}\n\n```table\n{profile.table().rstrip()}\n```"
-
-
-def write_readme(text):
-    path = ROOT / "README.md"
-    before, begin, rest = path.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        sys.exit(f"{path.name} has no {BEGIN} ... {END}")
-    path.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
 
 
 def main():
@@ -56,7 +45,7 @@ def main():
     text = profile_text(options.threads, options.runs)
     print(text)
     if options.write:
-        write_readme(text)
+        put_table(ROOT / "README.md", "profile", text)
 
 
 if __name__ == "__main__":

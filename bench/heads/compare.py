@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Measures detection heads in Lanner, ONNX Runtime and OpenVINO, and writes the tables of bench/heads/README.md.
 
-    .venv/bin/python bench/heads/compare.py [--cases tf,nms] [--runs 200] [--threads 2] [--write]
+    .venv/bin/python bench/heads/compare.py [--cases tf,nms] [--slice 0.1] [--threads 2] [--write]
 
 For each case every engine holds its model in a process of its own (bench/peer_worker.py), float32, and they take turns:
-in each of ten rounds each one makes a tenth of its runs, while the others wait. Times are medians over all of them, after
-warming up. Before that the outputs are compared: Lanner's must be ONNX Runtime's, or the script ends; where OpenVINO's
-are others, the table says so.
+in each of ten rounds each one runs for a while, --slice seconds and --runs runs at least, while the others wait. Times
+are medians over all runs, after warming up. Before that the outputs are compared: Lanner's must be ONNX Runtime's, or
+the script ends; where OpenVINO's are others, the table says so.
 """
 
 import argparse
@@ -25,14 +25,14 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[1] / "tests" / "models")]
 
 import cases  # noqa: E402
-from compare_peers import Worker, cpu_name  # noqa: E402
+from measuring import Worker, cpu_name, put_table  # noqa: E402
 
 ENGINES = ("lanner", "onnxruntime", "openvino")
 PEERS = ENGINES[1:]
-ROUNDS, WARM_UP = 10, 5
+ROUNDS = 10
+WARM_UP = 30  # Lanner measures its first requests to find out what to run beside what; all engines get as many
 MAX_DIFFERENCE = 1e-4  # of scores, and of boxes relative to the picture
 HEAD_RULES = "batch-"  # what the names of the rules that batch heads begin with
-BEGIN, END = "<!-- compare:begin -->", "<!-- compare:end -->"
 
 
 @dataclass
@@ -45,22 +45,23 @@ class Entrant:
     lanes: int | None = None
 
 
-def race(entrants, inputs, runs, folder):
+def race(entrants, inputs, options, folder):
     """Median milliseconds and outputs of each entrant (by name), which take turns."""
     file = folder / "inputs.npz"
     np.savez(file, **inputs)
     workers = {name: Worker(entrant.engine, file) for name, entrant in entrants.items()}
-    times, outputs = {name: [] for name in workers}, {}
+    times, outputs, counts = {name: [] for name in workers}, {}, {}
     for name, worker in workers.items():
         entrant = entrants[name]
         settings = {"lanes": entrant.lanes} if entrant.lanes else {}
         worker.ask(do="load", model=str(entrant.model), threads=entrant.threads, **settings)
         worker.ask(do="save", path=str(folder / f"{name}.npz"))
         outputs[name] = list(np.load(folder / f"{name}.npz").values())
-        worker.ask(do="run", count=WARM_UP)
+        typical = statistics.median(worker.ask(do="run", count=WARM_UP)["ms"])
+        counts[name] = max(options.runs, round(1e3 * options.slice / typical))
     for _ in range(ROUNDS):
         for name, worker in workers.items():
-            times[name] += worker.ask(do="run", count=max(1, runs // ROUNDS))["ms"]
+            times[name] += worker.ask(do="run", count=counts[name])["ms"]
     for worker in workers.values():
         worker.stop()
     return {name: statistics.median(values) for name, values in times.items()}, outputs
@@ -97,7 +98,7 @@ def measure_peers(case, options, folder):
     model, peer_model = case.model(folder), case.peer_model(folder)
     entrants = {"lanner": Entrant("lanner", compiled(model, options.threads, folder / "model.lanner"), options.threads)}
     entrants |= {engine: Entrant(engine, peer_model, options.threads) for engine in PEERS}
-    ms, outputs = race(entrants, case.inputs(), options.runs, folder)
+    ms, outputs = race(entrants, case.inputs(), options, folder)
     theirs, others = outputs["onnxruntime"], outputs["openvino"]
     if not same(outputs["lanner"], theirs, case.side):
         raise SystemExit(f"{case.name}: Lanner's outputs are not ONNX Runtime's")
@@ -120,7 +121,7 @@ def measure_lanes(case, options, folder):
         "single": Entrant("lanner", program, 1, 1),
         "onnxruntime": Entrant("onnxruntime", model, 1),
     }
-    ms, outputs = race(entrants, case.inputs(), options.runs, folder)
+    ms, outputs = race(entrants, case.inputs(), options, folder)
     for name in ("two", "one", "single"):
         if not same(outputs[name], outputs["onnxruntime"], case.side):
             raise SystemExit(f"{case.name}: Lanner's outputs are not ONNX Runtime's")
@@ -146,8 +147,8 @@ def tables(results, options):
     """The text between README's markers."""
     text = [
         f"Measured on {cpu_name()} ({os.cpu_count()} cores), {options.threads} threads, float32, one request at a time;"
-        f" ONNX Runtime {version('onnxruntime')}, OpenVINO {version('openvino').split('-')[0]}. Milliseconds are medians of"
-        f" {options.runs} runs. *Kept* are the boxes that the model gives."
+        f" ONNX Runtime {version('onnxruntime')}, OpenVINO {version('openvino').split('-')[0]}. Milliseconds are medians of ten"
+        f" rounds, {options.slice} seconds each and {options.runs} runs at least. *Kept* are the boxes that the model gives."
     ]
     if results["peers"]:
         text += ["", "| case | kept | Lanner | ONNX Runtime | OpenVINO | times faster than the best peer | required |",
@@ -168,16 +169,11 @@ def tables(results, options):
     return "\n".join(text)
 
 
-def write_readme(text):
-    path = HERE / "README.md"
-    before, _, rest = path.read_text().partition(BEGIN)
-    path.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.partition(END)[2]}")
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", default="", help="comma-separated parts of names of cases; default all")
-    parser.add_argument("--runs", type=int, default=200, help="timed runs of each engine and case")
+    parser.add_argument("--runs", type=int, default=10, help="timed runs of each engine in a round, at least")
+    parser.add_argument("--slice", type=float, default=0.1, help="seconds of each engine in a round, at least")
     parser.add_argument("--threads", type=int, default=2, help="of each engine; the cases of lanes have their own")
     parser.add_argument("--json", type=Path, help="write all figures here")
     parser.add_argument("--write", action="store_true", help="put the tables of all cases into bench/heads/README.md")
@@ -197,7 +193,7 @@ def main():
     if options.json:
         options.json.write_text(json.dumps(results, indent=1))
     if options.write:
-        write_readme(text)
+        put_table(HERE / "README.md", "compare", text)
 
 
 if __name__ == "__main__":
