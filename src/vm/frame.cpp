@@ -148,6 +148,7 @@ void Frame::add_action(std::uint32_t instruction) {
       .release_count = size(released),
       .first_frame = size(frames_),
       .may_reuse_input = step.reuses_input && reads_first_input_last(*step.instruction, released),
+      .narrow = !layout_->schedule.narrow.empty() && layout_->schedule.narrow[instruction] != 0,
   });
   for (const auto* list : {&step.instruction->inputs, &step.instruction->outputs, &released}) {
     for (const SlotIndex slot : *list) pointers_.push_back(slot == kNoSlot ? nullptr : &slots_[slot]);
@@ -241,7 +242,7 @@ void Frame::run_action(const Action& action, const RunEnvironment& environment) 
     } else {
       Outputs memory(*this, action, environment);
       kernels::KernelContext context(inputs_of(action), outputs_of(action), memory, environment.scratch,
-                                     environment.threads);
+                                     action.narrow ? 1 : environment.threads);
       if (action.may_reuse_input) context.allow_reuse();
       if (action.kernel != nullptr)
         action.kernel->run(context);
@@ -255,7 +256,8 @@ void Frame::run_action(const Action& action, const RunEnvironment& environment) 
   if (timed) {
     const std::int64_t end_ns = base::now_ns();
     if (environment.recorder != nullptr)
-      environment.recorder->record(action.step->label, start_ns, end_ns, environment.lane, environment.wide);
+      environment.recorder->record(action.step->label, start_ns, end_ns, environment.lane,
+                                   environment.wide && !action.narrow);
     if (environment.durations_ns != nullptr) (*environment.durations_ns)[action.instruction] = end_ns - start_ns;
   }
   for (Value* value : released_by(action)) value->reset();

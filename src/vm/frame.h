@@ -56,6 +56,7 @@ class Frame {
     std::uint32_t release_count = 0;
     std::uint32_t first_frame = 0;  // of the step's blocks
     bool may_reuse_input = false;
+    bool narrow = false;  // one thread is enough
   };
   class Outputs;
 

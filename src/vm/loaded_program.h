@@ -26,8 +26,8 @@ class LoadedProgram {
   // weights do not depend on the number of threads.
   const ReadyBlock& ready(const backends::BuildOptions& options);
 
-  // Lets the pages of plain weights go, which backends have read to pack them. What is needed of them again is read from
-  // the file.
+  // Lets the pages of plain weights go, which backends have read to pack them. What is needed of them again is read
+  // from the file.
   void release_file_pages() const;
 
   // Of the main block, which has been made ready.

@@ -12,8 +12,8 @@ namespace {
 constexpr int kTeamRuns = 3;  // the first of which only warms up
 constexpr int kSingleRuns = 2;
 constexpr int kMeasuredRuns = kTeamRuns + kSingleRuns;
-// Of each of the two layouts: at most so many, but at least the least, until they have taken so long together.
-constexpr int kMostTrials = 10;
+// Of each candidate: at most so many, but at least the least, until they have taken so long together.
+constexpr int kMostTrials = 8;
 constexpr int kLeastTrials = 3;
 constexpr std::int64_t kTrialsNs = 500'000'000;
 
@@ -31,16 +31,16 @@ std::vector<Value> Measurement::run(Frame& serial, std::span<const Value> inputs
     if (++runs_ == kMeasuredRuns) propose();
     return results;
   }
-  const bool is_trial = (runs_ - kMeasuredRuns) % 2 == 0;
+  const auto count = static_cast<int>(candidates_.size());
+  Candidate& candidate = candidates_[static_cast<std::size_t>((runs_ - kMeasuredRuns) % count)];
   const std::int64_t start_ns = base::now_ns();
-  results = (is_trial ? *trial_ : serial).run(inputs, environment);
+  results = (candidate.frame ? *candidate.frame : serial).run(inputs, environment);
   const std::int64_t taken_ns = base::now_ns() - start_ns;
-  std::int64_t& best_ns = is_trial ? trial_ns_ : serial_ns_;
-  best_ns = std::min(best_ns, taken_ns);
+  candidate.best_ns = std::min(candidate.best_ns, taken_ns);
   trials_ns_ += taken_ns;
-  const int trials = (++runs_ - kMeasuredRuns) / 2;
+  const int trials = (++runs_ - kMeasuredRuns) / count;
   if (trials == kMostTrials || (trials >= kLeastTrials && trials_ns_ >= kTrialsNs)) {
-    result_ = trial_ns_ < serial_ns_ ? proposed_ : program_.serial_layout();
+    result_ = std::ranges::min_element(candidates_, {}, &Candidate::best_ns)->layout;
   }
   return results;
 }
@@ -57,13 +57,18 @@ std::vector<Value> Measurement::run_timed(Frame& frame, std::span<const Value> i
 
 void Measurement::propose() {
   const program::Block& block = program_.program().main;
+  candidates_.push_back({.layout = program_.serial_layout(), .frame = {}});
+  Schedule serial = serial_schedule(block, costs_);
+  if (threads_ > 1 && std::ranges::count(serial.narrow, 1) > 0) add_candidate(std::move(serial));
   Schedule schedule = make_schedule(block, costs_, lanes_);
-  if (!schedule.concurrent()) {
-    result_ = program_.serial_layout();
-    return;
-  }
-  proposed_ = std::make_shared<const Layout>(block, std::move(schedule));
-  trial_.emplace(program_.ready({.threads = threads_}), program_.program().constants, proposed_);
+  if (schedule.concurrent()) add_candidate(std::move(schedule));
+  if (candidates_.size() == 1) result_ = program_.serial_layout();
+}
+
+void Measurement::add_candidate(Schedule schedule) {
+  auto layout = std::make_shared<const Layout>(program_.program().main, std::move(schedule));
+  candidates_.push_back({.layout = layout, .frame = {}});
+  candidates_.back().frame.emplace(program_.ready({.threads = threads_}), program_.program().constants, layout);
 }
 
 }  // namespace lanner::vm

@@ -14,7 +14,7 @@
 namespace lanner::vm {
 
 // The first requests run serially with all threads, to warm up and to measure, and some with one thread. From these
-// times a schedule is made; it then runs some requests in turns with the serial one, and the faster of the two is kept.
+// times schedules are made; they then run some requests in turns with the plain serial one, and the fastest is kept.
 class Measurement {
  public:
   // `program` outlives the measurement.
@@ -27,18 +27,22 @@ class Measurement {
   const std::shared_ptr<const Layout>& result() const { return result_; }
 
  private:
+  struct Candidate {
+    std::shared_ptr<const Layout> layout;
+    std::optional<Frame> frame;  // none: that of the plain serial order
+    std::int64_t best_ns = std::numeric_limits<std::int64_t>::max();
+  };
+
   std::vector<Value> run_timed(Frame& frame, std::span<const Value> inputs, RunEnvironment environment);
   void propose();
+  void add_candidate(Schedule schedule);
 
   LoadedProgram& program_;
   int threads_;
   int lanes_;
   int runs_ = 0;
   Costs costs_;
-  std::shared_ptr<const Layout> proposed_;
-  std::optional<Frame> trial_;  // runs under the proposed layout
-  std::int64_t serial_ns_ = std::numeric_limits<std::int64_t>::max();
-  std::int64_t trial_ns_ = std::numeric_limits<std::int64_t>::max();
+  std::vector<Candidate> candidates_;
   std::int64_t trials_ns_ = 0;  // all of them together
   std::shared_ptr<const Layout> result_;
 };

@@ -25,6 +25,18 @@ constexpr double kLeastGain = 0.97;                // of the serial time, to lea
 // each of these and the best is taken.
 constexpr std::array<std::int64_t, 4> kWideNs = {20'000, 200'000, 2'000'000, std::numeric_limits<std::int64_t>::max()};
 
+// Longer instructions are given the team even where the measured request did not gain from it: the next may be larger.
+constexpr std::int64_t kNarrowNs = 50'000;
+
+bool is_narrow(const Costs& costs, Index i) {
+  return costs.single[i] <= costs.team[i] && costs.single[i] < kNarrowNs;
+}
+
+// In a stage of one task.
+std::int64_t serial_ns(const Costs& costs, Index i) {
+  return is_narrow(costs, i) ? costs.single[i] : costs.team[i];
+}
+
 bool gains_from_team(const Costs& costs, Index i) {
   return costs.single[i] - costs.team[i] > costs.single[i] / 4;
 }
@@ -294,7 +306,7 @@ class Scheduler {
   }
 
   void add_serial(std::vector<Index> instructions) {
-    for (const Index i : instructions) schedule_.estimated_ns += costs_.team[i];
+    for (const Index i : instructions) schedule_.estimated_ns += serial_ns(costs_, i);
     if (schedule_.stages.empty() || schedule_.stages.back().tasks.size() != 1) {
       schedule_.stages.push_back({{Task{}}});
     }
@@ -303,12 +315,12 @@ class Scheduler {
   }
 
   void add_narrow(std::vector<Index> members) {
-    std::int64_t serial_ns = 0;
-    for (const Index i : members) serial_ns += costs_.team[i];
-    if (serial_ns <= kStageOverheadNs) return add_serial(std::move(members));
+    std::int64_t serial = 0;
+    for (const Index i : members) serial += serial_ns(costs_, i);
+    if (serial <= kStageOverheadNs) return add_serial(std::move(members));
     Stage stage = StageCutter(block_, costs_, schedule_.lanes, members).cut();
     const std::int64_t parallel_ns = estimate(stage, costs_, schedule_.lanes);
-    if (stage.tasks.size() == 1 || parallel_ns >= serial_ns) return add_serial(std::move(members));
+    if (stage.tasks.size() == 1 || parallel_ns >= serial) return add_serial(std::move(members));
     schedule_.estimated_ns += parallel_ns;
     schedule_.stages.push_back(std::move(stage));
   }
@@ -334,14 +346,24 @@ Schedule serial_schedule(const program::Block& block) {
   return schedule;
 }
 
+Schedule serial_schedule(const program::Block& block, const Costs& costs) {
+  Schedule schedule = serial_schedule(block);
+  for (Index i = 0; i < block.instructions.size(); ++i) {
+    schedule.narrow.push_back(is_narrow(costs, i) ? 1 : 0);
+    schedule.estimated_ns += serial_ns(costs, i);
+  }
+  return schedule;
+}
+
 Schedule make_schedule(const program::Block& block, const Costs& costs, int lanes) {
-  Schedule best = serial_schedule(block);
-  best.estimated_ns = std::accumulate(costs.team.begin(), costs.team.end(), std::int64_t{0});
+  Schedule best = serial_schedule(block, costs);
   if (lanes < 2) return best;
   const auto enough = static_cast<std::int64_t>(kLeastGain * static_cast<double>(best.estimated_ns));
   for (const std::int64_t wide_ns : kWideNs) {
     Schedule schedule = Scheduler(block, costs, lanes, wide_ns).make();
-    if (schedule.estimated_ns < std::min(best.estimated_ns, enough)) best = std::move(schedule);
+    if (schedule.estimated_ns >= std::min(best.estimated_ns, enough)) continue;
+    schedule.narrow = best.narrow;
+    best = std::move(schedule);
   }
   return best;
 }

@@ -36,6 +36,9 @@ struct Stage {
 struct Schedule {
   int lanes = 1;  // that run at once, at most
   std::vector<Stage> stages;
+  // Instructions that run on one thread also where they have the team, because they are no faster on it; empty for
+  // none.
+  std::vector<char> narrow;
   std::int64_t estimated_ns = 0;  // of all stages; 0 where nothing was measured
 
   bool concurrent() const {
@@ -43,8 +46,9 @@ struct Schedule {
   }
 };
 
-// Every instruction in the block's order, on the whole team.
+// Every instruction in the block's order, on the whole team; with costs, on one thread where that is as fast.
 Schedule serial_schedule(const program::Block& block);
+Schedule serial_schedule(const program::Block& block, const Costs& costs);
 
 // The schedule that the costs say is fastest on `lanes` lanes; the serial one unless another is clearly faster.
 Schedule make_schedule(const program::Block& block, const Costs& costs, int lanes);

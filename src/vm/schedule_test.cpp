@@ -205,11 +205,70 @@ void expect_sound(const program::Block& block, const Schedule& schedule, const M
   }
 }
 
+// Runs a block under a schedule.
+class Runner {
+ public:
+  explicit Runner(Writer& writer) : writer_(writer), ready_(make_ready(writer.program, writer.program.main, {})) {}
+
+  std::vector<std::vector<float>> run(int lanes, std::optional<std::uint64_t> seed) {
+    const auto layout =
+        std::make_shared<const Layout>(writer_.program.main, make_schedule(writer_.program.main, writer_.costs, lanes));
+    Frame frame(ready_, writer_.program.constants, layout);
+    return run(frame, lanes, seed);
+  }
+
+  std::vector<std::vector<float>> run(Frame& frame, int lanes, std::optional<std::uint64_t> seed,
+                                      std::int64_t width = kWidth) {
+    std::vector<Value> inputs;
+    for (std::size_t k = 0; k < writer_.program.main.inputs.size(); ++k) {
+      Tensor tensor = Tensor::allocate(ElementType::kFloat32, {width});
+      for (std::int64_t i = 0; i < width; ++i)
+        tensor.data<float>()[i] = static_cast<float>((i * 7 + static_cast<std::int64_t>(k) * 13) % 29) - 11;
+      inputs.emplace_back(std::move(tensor));
+    }
+    RunEnvironment environment{pool_, scratch_, lanes};
+    environment.seed = seed;
+    std::vector<std::vector<float>> results;
+    for (const Value& value : frame.run(inputs, environment)) {
+      const auto values = value.tensor().values<float>();
+      results.emplace_back(values.begin(), values.end());
+    }
+    return results;
+  }
+
+  const ReadyBlock& ready() const { return ready_; }
+  const PooledAllocator& pool() const { return pool_; }
+
+ private:
+  Writer& writer_;
+  ReadyBlock ready_;
+  PooledAllocator pool_;
+  PooledAllocator scratch_;
+};
+
 TEST(Schedule, OneLaneIsSerial) {
   const Writer writer = siblings(20, 10);
   const Schedule schedule = make_schedule(writer.program.main, writer.costs, 1);
   ASSERT_EQ(schedule.stages.size(), 1u);
   EXPECT_EQ(schedule.stages[0].tasks.size(), 1u);
+}
+
+TEST(Schedule, InstructionsThatTheTeamDoesNotHelpAreNarrow) {
+  Writer writer;
+  SlotIndex value = writer.input();
+  for (const auto& [single_ns, team_ns] :
+       {std::pair{1'000, 1'500}, {10'000, 10'000}, {40'000, 30'000}, {90'000, 95'000}}) {
+    value = writer.add("Neg", {value}, single_ns, team_ns);
+  }
+  writer.finish();
+  const Schedule schedule = serial_schedule(writer.program.main, writer.costs);
+  // The last is so long that the next request may gain.
+  EXPECT_EQ(schedule.narrow, (std::vector<char>{1, 1, 0, 0}));
+  EXPECT_EQ(schedule.estimated_ns, 1'000 + 10'000 + 30'000 + 95'000);
+  Runner runner(writer);
+  const auto layout = std::make_shared<const Layout>(writer.program.main, schedule);
+  Frame frame(runner.ready(), writer.program.constants, layout);
+  EXPECT_EQ(runner.run(frame, 4, {}), runner.run(1, {}));
 }
 
 TEST(Schedule, ChainsStaySerial) {
@@ -274,47 +333,6 @@ TEST(Schedule, RandomBlocksAreScheduledAndPlannedSoundly) {
   }
   EXPECT_GT(concurrent, 200);
 }
-
-// Runs a block under a schedule.
-class Runner {
- public:
-  explicit Runner(Writer& writer) : writer_(writer), ready_(make_ready(writer.program, writer.program.main, {})) {}
-
-  std::vector<std::vector<float>> run(int lanes, std::optional<std::uint64_t> seed) {
-    const auto layout =
-        std::make_shared<const Layout>(writer_.program.main, make_schedule(writer_.program.main, writer_.costs, lanes));
-    Frame frame(ready_, writer_.program.constants, layout);
-    return run(frame, lanes, seed);
-  }
-
-  std::vector<std::vector<float>> run(Frame& frame, int lanes, std::optional<std::uint64_t> seed,
-                                      std::int64_t width = kWidth) {
-    std::vector<Value> inputs;
-    for (std::size_t k = 0; k < writer_.program.main.inputs.size(); ++k) {
-      Tensor tensor = Tensor::allocate(ElementType::kFloat32, {width});
-      for (std::int64_t i = 0; i < width; ++i)
-        tensor.data<float>()[i] = static_cast<float>((i * 7 + static_cast<std::int64_t>(k) * 13) % 29) - 11;
-      inputs.emplace_back(std::move(tensor));
-    }
-    RunEnvironment environment{pool_, scratch_, lanes};
-    environment.seed = seed;
-    std::vector<std::vector<float>> results;
-    for (const Value& value : frame.run(inputs, environment)) {
-      const auto values = value.tensor().values<float>();
-      results.emplace_back(values.begin(), values.end());
-    }
-    return results;
-  }
-
-  const ReadyBlock& ready() const { return ready_; }
-  const PooledAllocator& pool() const { return pool_; }
-
- private:
-  Writer& writer_;
-  ReadyBlock ready_;
-  PooledAllocator pool_;
-  PooledAllocator scratch_;
-};
 
 TEST(Lanes, AnyNumberInAnyOrderGivesTheSameResults) {
   for (unsigned block = 0; block < 25; ++block) {

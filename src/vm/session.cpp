@@ -114,7 +114,7 @@ std::vector<Value> arrange_inputs(const program::Program& program, const NamedVa
 struct Session::State {
   State(const Program& handle, int thread_count, int lane_count)
       : loaded(handle.loaded()), threads(thread_count), lanes(lane_count) {
-    if (lanes > 1) measurement.emplace(*loaded, threads, lanes);
+    if (std::max(threads, lanes) > 1) measurement.emplace(*loaded, threads, lanes);
     // Packing weights opens parallel regions too. It is done by a thread that ends then, and its workers with it.
     const auto build = [&] { frame.emplace(loaded->ready({.threads = threads}), loaded->program().constants); };
     if (threads > 1)
