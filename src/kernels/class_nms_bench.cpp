@@ -1,10 +1,14 @@
 // Detection heads as detectors make them, kernel by kernel: a grid of anchors of three sizes, objects around which
 // several anchors fire for one or two classes with similar boxes and scores, everything else quiet. Busy: a threshold
-// that about 2,000 scores pass. Dense: every score is a candidate.
+// that about 2,000 scores pass. Dense: every score is a candidate. None: no score is, so that only the scan is left.
+//
+// The last benchmarks are what the machine allows: how fast memory of a size is read, how long a cycle is, and how long
+// comparing a box with blocks takes that lie in the first-level cache.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <vector>
 
 #include "kernels/head_testing.h"
@@ -18,6 +22,7 @@ using I = std::int64_t;
 
 constexpr float kBusy = 0.3f;
 constexpr float kDense = 1e-8f;
+constexpr float kNone = 2;
 
 float normal(Random& random) {
   float sum = -6;
@@ -138,6 +143,7 @@ void class_nms(benchmark::State& state, float threshold, int threads) {
 }
 BENCHMARK_CAPTURE(class_nms, busy, kBusy, 1)->Arg(1917)->Unit(benchmark::kMicrosecond);
 BENCHMARK_CAPTURE(class_nms, busy_2_threads, kBusy, 2)->Arg(1917)->Unit(benchmark::kMicrosecond)->UseRealTime();
+BENCHMARK_CAPTURE(class_nms, none, kNone, 1)->Arg(1917)->Unit(benchmark::kMicrosecond);
 BENCHMARK_CAPTURE(class_nms, dense, kDense, 1)->Arg(1917)->Unit(benchmark::kMicrosecond);
 BENCHMARK_CAPTURE(class_nms, dense_2_threads, kDense, 2)->Arg(1917)->Unit(benchmark::kMicrosecond)->UseRealTime();
 
@@ -148,23 +154,22 @@ void nms(benchmark::State& state, float threshold, int threads) {
        Tensor::scalar(0.6f), Tensor::scalar(threshold)},
       1, threads);
 }
+BENCHMARK_CAPTURE(nms, none, kNone, 1)->Args({8400, 80})->Args({25000, 90})->Unit(benchmark::kMicrosecond);
 BENCHMARK_CAPTURE(nms, busy, kBusy, 1)->Args({8400, 80})->Args({25000, 90})->Unit(benchmark::kMicrosecond);
 BENCHMARK_CAPTURE(nms, dense, kDense, 1)->Args({8400, 80})->Args({25000, 90})->Unit(benchmark::kMicrosecond);
 
-void class_topk(benchmark::State& state, int threads) {
+// With the Softmax before it, inside the operator.
+void class_topk(benchmark::State& state, float background, int threads) {
   constexpr I kClasses = 91;
-  Tensor scores = make_scene(state.range(0), kClasses).logits;
-  for (I row = 0; row < state.range(0); ++row) {
-    float* of_row = scores.data<float>() + row * kClasses;
-    of_row[0] = 3;
-    float sum = 0;
-    for (I k = 0; k < kClasses; ++k) sum += of_row[k] = std::exp(of_row[k]);
-    for (I k = 0; k < kClasses; ++k) of_row[k] /= sum;
-  }
-  run(state, "ClassTopK", siblings(1, kClasses, kClasses), {scores, Tensor::scalar(0.01f), Tensor::of<I>({1}, {400})},
-      3, threads);
+  Tensor logits = make_scene(state.range(0), kClasses).logits;
+  testing::raise_column(logits, 0, background);
+  tensor::Attributes attributes = siblings(1, kClasses, kClasses);
+  attributes.set("activation", std::string("Softmax"));
+  attributes.set("row_count", state.range(0));
+  run(state, "ClassTopK", attributes, {logits, Tensor::scalar(0.01f), Tensor::of<I>({1}, {400})}, 3, threads);
 }
-BENCHMARK_CAPTURE(class_topk, softmax, 1)->Arg(1917)->Arg(8732)->Unit(benchmark::kMicrosecond);
+BENCHMARK_CAPTURE(class_topk, none, 100, 1)->Arg(1917)->Arg(8732)->Unit(benchmark::kMicrosecond);
+BENCHMARK_CAPTURE(class_topk, busy, 10, 1)->Arg(1917)->Arg(8732)->Unit(benchmark::kMicrosecond);
 
 // 90 groups of clusters, and the same in one group, which costs as much as plain suppression.
 void group_nms(benchmark::State& state, I groups, int threads) {
@@ -198,6 +203,51 @@ BENCHMARK_CAPTURE(topk, uniform, 1)
     ->Args({200000, 1000})
     ->Args({200000, 100000})
     ->Unit(benchmark::kMicrosecond);
+
+// The C library's search for a byte that is not there.
+void read_memory(benchmark::State& state) {
+  const std::vector<char> memory(static_cast<std::size_t>(state.range(0)), 1);
+  for (auto _ : state) benchmark::DoNotOptimize(std::memchr(memory.data(), 2, memory.size()));
+  state.SetBytesProcessed(state.iterations() * state.range(0));
+}
+BENCHMARK(read_memory)
+    ->Arg(1917 * 90 * 4)
+    ->Arg(8400 * 80 * 4)
+    ->Arg(8732 * 91 * 4)
+    ->Arg(25000 * 90 * 4)
+    ->Unit(benchmark::kMicrosecond);
+
+// Additions that wait for each other take a cycle each.
+void cycles(benchmark::State& state) {
+  constexpr int kCount = 1000;
+  std::uint64_t sum = 1;
+  for (auto _ : state) {
+    for (int i = 0; i < kCount; ++i) {
+      sum += 3;
+      benchmark::DoNotOptimize(sum);
+    }
+  }
+  state.counters["ns"] = benchmark::Counter(static_cast<double>(state.iterations()) * kCount * 1e-9,
+                                            benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
+}
+BENCHMARK(cycles);
+
+// Of boxes that are apart, of which only sides are compared, and of boxes that meet but do not overlap enough.
+void overlap_blocks(benchmark::State& state, bool meet) {
+  constexpr I kBlocks = 32;
+  Random random(19);
+  const Tensor boxes = testing::random_boxes(random, kBlocks * static_cast<I>(kBlock), 1, 0);
+  std::vector<BoxBlock> blocks(kBlocks + 1);
+  head_loops().make_blocks(boxes.data<float>(), kBlocks * kBlock, false, blocks.data());
+  const float one[] = {-9, -9, meet ? 9.0f : -8.0f, meet ? 9.0f : -8.0f};
+  head_loops().make_blocks(one, 1, false, &blocks[kBlocks]);
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(head_loops().overlaps_any(blocks[kBlocks], 0, blocks.data(), kBlocks, 0.5f));
+  }
+  state.SetItemsProcessed(state.iterations() * kBlocks);
+}
+BENCHMARK_CAPTURE(overlap_blocks, apart, false);
+BENCHMARK_CAPTURE(overlap_blocks, meet, true);
 
 }  // namespace
 }  // namespace lanner::kernels
