@@ -185,8 +185,7 @@ void group_nms(benchmark::State& state, I groups, int threads) {
     for (int k = 0; k < 4; ++k) shifted.data<float>()[4 * i + k] += static_cast<float>(ids.data<I>()[i]) * 500;
   }
   run(state, "GroupNonMaxSuppression", {},
-      {shifted.reshaped({1, count, 4}), scores, ids, boxes, Tensor::scalar<I>(count), Tensor::scalar(0.45f)}, 1,
-      threads);
+      {shifted.reshaped({1, count, 4}), scores, ids, Tensor::scalar<I>(count), Tensor::scalar(0.45f)}, 1, threads);
 }
 BENCHMARK_CAPTURE(group_nms, apart, 90, 1)->Arg(2000)->Arg(36000)->Unit(benchmark::kMicrosecond);
 BENCHMARK_CAPTURE(group_nms, one_group, 1, 1)->Arg(2000)->Unit(benchmark::kMicrosecond);

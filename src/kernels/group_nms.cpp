@@ -4,8 +4,8 @@
 // need no look.
 //
 // Inputs: shifted float32[1,M,4], corners; scores float32[1,1,M]; groups int64, int32 or float32, M elements or one
-// for all; boxes before the shift, not read; max_output_boxes_per_class, iou_threshold, score_threshold as in
-// NonMaxSuppression. Output: int64[K,3] of (0, 0, row).
+// for all; max_output_boxes_per_class, iou_threshold, score_threshold as in NonMaxSuppression. Output: int64[K,3] of
+// (0, 0, row).
 //
 // Why skipping is exact: two boxes overlap only where their x intervals do, so groups whose intervals of the shifted,
 // rounded x coordinates are disjoint cannot suppress each other. That is looked up in the coordinates themselves;
@@ -186,9 +186,9 @@ void run_group_nms(KernelContext& context) {
   }
   if (count > std::numeric_limits<std::uint32_t>::max()) base::invalid("op.size", "{} boxes are too many", count);
   const std::int64_t limit =
-      std::clamp<std::int64_t>(read_count(context, 4, "max_output_boxes_per_class", 0), 0, count);
-  const float iou_threshold = read_iou_threshold(context, 5);
-  const CandidateFilter filter = ScoreFloor(read_scalar<float>(context, 6, "score_threshold")).filter(kNanLast);
+      std::clamp<std::int64_t>(read_count(context, 3, "max_output_boxes_per_class", 0), 0, count);
+  const float iou_threshold = read_iou_threshold(context, 4);
+  const CandidateFilter filter = ScoreFloor(read_scalar<float>(context, 5, "score_threshold")).filter(kNanLast);
 
   const auto* box_data = boxes.data<float>();
   const auto* score_data = scores.data<float>();

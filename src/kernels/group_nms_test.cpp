@@ -25,10 +25,9 @@ struct Problem {
 };
 
 Ints fused(const Problem& p, int threads = 1) {
-  return elements<I>(
-      run("GroupNonMaxSuppression",
-          {p.shifted, p.scores, p.groups, p.boxes, Tensor::scalar(p.limit), Tensor::scalar(p.iou), p.score_tensor()},
-          {}, threads));
+  return elements<I>(run(
+      "GroupNonMaxSuppression",
+      {p.shifted, p.scores, p.groups, Tensor::scalar(p.limit), Tensor::scalar(p.iou), p.score_tensor()}, {}, threads));
 }
 
 Ints plain(const Problem& p) {

@@ -85,9 +85,9 @@ Verdict group(const Graph& graph, NodeId at, Edit& edit) {
     if (!box_type.ranked || box_type.dims.empty() || box_type.dims.back().size != 4) {
       return near_miss("what is shifted is not known to be a list of boxes");
     }
-    Node grouped = make_node(
-        "GroupNonMaxSuppression",
-        {node.inputs[0], node.inputs[1], groups, boxes, input(node, 2), input(node, 3), input(node, 4)}, {}, "lanner");
+    Node grouped = make_node("GroupNonMaxSuppression",
+                             {node.inputs[0], node.inputs[1], groups, input(node, 2), input(node, 3), input(node, 4)},
+                             {}, "lanner");
     edit.replace(node.outputs[0], edit.node(std::move(grouped), type_of(graph, node.outputs[0])));
     return rewrite();
   }
