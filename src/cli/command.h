@@ -38,6 +38,9 @@ struct ModelOptions {
   SessionOptions session_options() const;
 };
 
+// The arrays of an .npz file or, where `path` is empty, zeros; throws `input.missing` where a shape is not known.
+NamedValues inputs_for(const Program& program, const std::string& path);
+
 // Accepts whole numbers from `least` on.
 CLI::Validator at_least(int least);
 
@@ -58,6 +61,7 @@ Action add_compile(CLI::App& app);
 Action add_run(CLI::App& app);
 Action add_profile(CLI::App& app);
 Action add_explain(CLI::App& app);
+Action add_bench(CLI::App& app);
 Action add_detect(CLI::App& app);
 
 }  // namespace lanner::cli

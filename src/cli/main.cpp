@@ -42,7 +42,7 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   std::vector<std::pair<CLI::App*, lanner::cli::Action>> commands;
   for (const auto add : {lanner::cli::add_compile, lanner::cli::add_run, lanner::cli::add_profile,
-                         lanner::cli::add_explain, lanner::cli::add_detect}) {
+                         lanner::cli::add_bench, lanner::cli::add_explain, lanner::cli::add_detect}) {
     lanner::cli::Action action = add(app);
     commands.emplace_back(app.get_subcommands({}).back(), std::move(action));
   }

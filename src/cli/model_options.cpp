@@ -1,7 +1,10 @@
 #include <unistd.h>
 
+#include <cstring>
+
 #include "base/fail.h"
 #include "cli/command.h"
+#include "cli/npz.h"
 #include "compile/config.h"
 #include "program/file.h"
 
@@ -53,7 +56,8 @@ void ModelOptions::add_to(CLI::App& command) {
   command.add_option("MODEL", model, "An .onnx or a .lanner file")->required();
   command.add_option("--threads", threads, "Threads of a session; 0: as many as the process may use")
       ->check(at_least(0));
-  command.add_option("--lanes", lanes, "Instructions of one request that may run at once (default: as many as threads)")
+  command
+      .add_option("--lanes", lanes, "Instructions of one request that may run at once (default: as many as threads)")
       ->check(at_least(0));
   command.add_option("--precision", precision, "Numbers to compute with: f32, the only ones so far");
   command.add_option("--config", config,
@@ -90,6 +94,30 @@ Program ModelOptions::open(CompileOptions options) const {
 SessionOptions ModelOptions::session_options() const {
   const ModelOptions merged = with_config(*this);
   return {.threads = merged.threads.value_or(0), .lanes = merged.lanes.value_or(0)};
+}
+
+NamedValues inputs_for(const Program& program, const std::string& path) {
+  if (!path.empty()) return read_npz(path);
+  NamedValues inputs;
+  for (const ValueInfo& info : program.inputs()) {
+    if (info.optional) continue;
+    if (!info.is_tensor || !info.has_rank) {
+      base::invalid("input.missing", "the shape of input '{}' is not known; give --inputs", info.name);
+    }
+    Shape shape;
+    for (std::size_t i = 0; i < info.shape.size(); ++i) {
+      if (info.shape[i] < 0) {
+        base::invalid("input.missing", "dimension {} of input '{}' is not known; give --inputs", i, info.name);
+      }
+      shape.push_back(info.shape[i]);
+    }
+    Tensor tensor = Tensor::allocate(info.element_type, shape);
+    if (info.element_type != ElementType::kString && tensor.byte_count() != 0) {
+      std::memset(tensor.raw_data(), 0, tensor.byte_count());
+    }
+    inputs.emplace_back(info.name, std::move(tensor));
+  }
+  return inputs;
 }
 
 }  // namespace lanner::cli

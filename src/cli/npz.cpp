@@ -72,7 +72,8 @@ Tensor parse_npy(std::string_view bytes) {
 
   std::string_view descr = header_field(header, "descr");
   if (descr.size() >= 2) descr = descr.substr(1, descr.size() - 2);  // its quotes
-  const auto* row = std::find_if(std::begin(kTypes), std::end(kTypes), [&](const TypeRow& r) { return r.descr == descr; });
+  const auto* row =
+      std::find_if(std::begin(kTypes), std::end(kTypes), [&](const TypeRow& r) { return r.descr == descr; });
   if (row == std::end(kTypes)) base::invalid("npz.type", "NumPy type '{}' matches no element type here", descr);
   const Shape shape = parse_shape(header_field(header, "shape"));
   if (header_field(header, "fortran_order") != "False" && shape.rank() > 1) {
@@ -101,8 +102,7 @@ std::string npy_header(const Tensor& tensor) {
   }
   std::string shape;
   for (const std::int64_t dim : tensor.shape()) shape += fmt::format("{}, ", dim);
-  std::string header =
-      fmt::format("{{'descr': '{}', 'fortran_order': False, 'shape': ({}), }}", row->descr, shape);
+  std::string header = fmt::format("{{'descr': '{}', 'fortran_order': False, 'shape': ({}), }}", row->descr, shape);
   // Elements begin at a multiple of 64; the header ends with a line break.
   header.append(63 - (10 + header.size()) % 64, ' ');
   header += '\n';
@@ -140,30 +140,32 @@ std::string read_entry(zip_t* archive, zip_uint64_t index, const zip_stat_t& inf
 
 NamedValues read_npz(const std::filesystem::path& path) {
   const auto mapping = base::MappedFile::open(path);
-  return base::with_context([&] { return fmt::format("while reading '{}'", path.string()); }, [&] {
-    zip_error_t error;
-    zip_error_init(&error);
-    const std::span<const std::byte> bytes = mapping->bytes();
-    // libzip takes an empty file for an empty archive.
-    if (bytes.empty()) broken("it is no .npz file: it is empty");
-    zip_source_t* source = zip_source_buffer_create(bytes.data(), bytes.size(), 0, &error);
-    if (source == nullptr) broken(zip_text(error));
-    Archive archive(zip_open_from_source(source, ZIP_RDONLY | ZIP_CHECKCONS, &error), zip_discard);
-    if (archive == nullptr) {
-      zip_source_free(source);
-      broken(fmt::format("it is no .npz file: {}", zip_text(error)));
-    }
-    NamedValues values;
-    for (zip_uint64_t i = 0; i < static_cast<zip_uint64_t>(zip_get_num_entries(archive.get(), 0)); ++i) {
-      zip_stat_t info;
-      if (zip_stat_index(archive.get(), i, 0, &info) != 0) broken(zip_strerror(archive.get()));
-      std::string name = info.name;
-      if (name.ends_with(".npy")) name.resize(name.size() - 4);
-      values.emplace_back(name, base::with_context([&] { return fmt::format("in array '{}'", name); },
-                                                   [&] { return parse_npy(read_entry(archive.get(), i, info)); }));
-    }
-    return values;
-  });
+  return base::with_context(
+      [&] { return fmt::format("while reading '{}'", path.string()); },
+      [&] {
+        zip_error_t error;
+        zip_error_init(&error);
+        const std::span<const std::byte> bytes = mapping->bytes();
+        // libzip takes an empty file for an empty archive.
+        if (bytes.empty()) broken("it is no .npz file: it is empty");
+        zip_source_t* source = zip_source_buffer_create(bytes.data(), bytes.size(), 0, &error);
+        if (source == nullptr) broken(zip_text(error));
+        Archive archive(zip_open_from_source(source, ZIP_RDONLY | ZIP_CHECKCONS, &error), zip_discard);
+        if (archive == nullptr) {
+          zip_source_free(source);
+          broken(fmt::format("it is no .npz file: {}", zip_text(error)));
+        }
+        NamedValues values;
+        for (zip_uint64_t i = 0; i < static_cast<zip_uint64_t>(zip_get_num_entries(archive.get(), 0)); ++i) {
+          zip_stat_t info;
+          if (zip_stat_index(archive.get(), i, 0, &info) != 0) broken(zip_strerror(archive.get()));
+          std::string name = info.name;
+          if (name.ends_with(".npy")) name.resize(name.size() - 4);
+          values.emplace_back(name, base::with_context([&] { return fmt::format("in array '{}'", name); },
+                                                       [&] { return parse_npy(read_entry(archive.get(), i, info)); }));
+        }
+        return values;
+      });
 }
 
 void write_npz(const std::filesystem::path& path, const NamedValues& values) {
@@ -189,9 +191,9 @@ void write_npz(const std::filesystem::path& path, const NamedValues& values) {
     }
     contents.push_back(std::move(content));
     zip_source_t* entry = zip_source_buffer(archive.get(), contents.back().data(), contents.back().size(), 0);
-    const zip_int64_t index =
-        entry == nullptr ? -1
-                         : zip_file_add(archive.get(), (name + ".npy").c_str(), entry, ZIP_FL_OVERWRITE | ZIP_FL_ENC_UTF_8);
+    const zip_int64_t index = entry == nullptr ? -1
+                                               : zip_file_add(archive.get(), (name + ".npy").c_str(), entry,
+                                                              ZIP_FL_OVERWRITE | ZIP_FL_ENC_UTF_8);
     if (index < 0 || zip_set_file_compression(archive.get(), static_cast<zip_uint64_t>(index), ZIP_CM_STORE, 0) != 0) {
       if (index < 0) zip_source_free(entry);
       base::invalid("npz.invalid", "cannot add '{}': {}", name, zip_strerror(archive.get()));
@@ -204,7 +206,8 @@ void write_npz(const std::filesystem::path& path, const NamedValues& values) {
     if (zip_source_open(target) != 0) broken("cannot read the archive back");
     char buffer[1 << 16];
     zip_int64_t count = 0;
-    while ((count = zip_source_read(target, buffer, sizeof(buffer))) > 0) write(buffer, static_cast<std::size_t>(count));
+    while ((count = zip_source_read(target, buffer, sizeof(buffer))) > 0)
+      write(buffer, static_cast<std::size_t>(count));
     zip_source_close(target);
     if (count < 0) broken("cannot read the archive back");
   });

@@ -2,12 +2,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstring>
 
-#include "base/fail.h"
 #include "base/file.h"
 #include "cli/command.h"
-#include "cli/npz.h"
 #include "cli/side_by_side.h"
 #include "profile/profile.h"
 
@@ -24,31 +21,6 @@ struct ProfileOptions : ModelOptions {
   bool compare = false;
 };
 
-// The inputs of `path`, or made-up ones where it is empty: every unknown dimension 1, every element 0.
-NamedValues read_inputs(const Program& program, const std::string& path) {
-  if (!path.empty()) return read_npz(path);
-  NamedValues inputs;
-  for (const ValueInfo& info : program.inputs()) {
-    if (info.optional) continue;
-    if (!info.is_tensor || !info.has_rank) {
-      base::invalid("input.missing", "the shape of input '{}' is not known; give --inputs", info.name);
-    }
-    Shape shape;
-    for (std::size_t i = 0; i < info.shape.size(); ++i) {
-      if (info.shape[i] < 0) {
-        base::invalid("input.missing", "dimension {} of input '{}' is not known; give --inputs", i, info.name);
-      }
-      shape.push_back(info.shape[i]);
-    }
-    Tensor tensor = Tensor::allocate(info.element_type, shape);
-    if (info.element_type != ElementType::kString && tensor.byte_count() != 0) {
-      std::memset(tensor.raw_data(), 0, tensor.byte_count());
-    }
-    inputs.emplace_back(info.name, std::move(tensor));
-  }
-  return inputs;
-}
-
 std::string plural(std::size_t count, std::string_view word) {
   return fmt::format("{} {}{}", count, word, count == 1 ? "" : "s");
 }
@@ -60,7 +32,7 @@ double median_ms(const Profile& profile) {
 void profile(const ProfileOptions& options) {
   const Program program = options.open();
   Session session(program, options.session_options());
-  const Profile profile = session.profile(read_inputs(program, options.inputs), options.runs);
+  const Profile profile = session.profile(inputs_for(program, options.inputs), options.runs);
   if (!options.trace.empty()) profile.write_trace(options.trace);
   if (!options.html.empty()) {
     const profile::TitledProfile titled{"", profile};
@@ -93,7 +65,7 @@ void compare(const ProfileOptions& options) {
   Session session(program, options.session_options());
   Session* const sessions[] = {&plain_session, &session};
   const std::vector<Profile> profiles =
-      Session::profile_in_turns(sessions, read_inputs(program, options.inputs), options.runs);
+      Session::profile_in_turns(sessions, inputs_for(program, options.inputs), options.runs);
   const Profile& without = profiles[0];
   const Profile& with = profiles[1];
   const std::string without_title = "Without head rules, 1 lane";

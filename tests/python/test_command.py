@@ -19,7 +19,7 @@ onnx = pytest.importorskip("onnx")
 from onnx import numpy_helper, parser  # noqa: E402
 
 COMMAND = shutil.which("lanner", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
-SUBCOMMANDS = ("compile", "run", "profile", "explain", "detect")
+SUBCOMMANDS = ("compile", "run", "profile", "bench", "explain", "detect")
 SHAPES = Path(__file__).resolve().parents[2] / "models" / "shapes" / "shapes.onnx"
 EXAMPLE = SHAPES.with_name("example.png")
 
@@ -166,6 +166,34 @@ def test_data_beside_the_model_is_found(folder):
     shutil.rmtree(folder / "models")
     succeeds(folder, "run", "conv.lanner", "--inputs", "conv.npz", "--outputs", "again.npz")
     assert_same(arrays(folder / "again.npz"), arrays(folder / "out.npz"))
+
+
+def test_bench_finds_the_best_arrangement(folder):
+    for mode, key, best in (("latency", "p50_ms", min), ("throughput", "requests_per_second", max)):
+        printed = succeeds(folder, "bench", "conv.onnx", "--mode", mode, "--seconds", 0.1, "--json", "b.json")
+        lines = printed.splitlines()
+        assert lines[0].split() == ["#Sessions", "#Threads", "#Requests/s", "#Latency(ms):", "p50/p90/p99"]
+        report = json.loads((folder / "b.json").read_text())
+        tried = report["arrangements"]
+        assert report["mode"] == mode and len(lines) == 1 + len(tried)
+        assert report["best"][key] == best(one[key] for one in tried)
+        assert sum(line.endswith("best") for line in lines) == 1
+        for one in tried:
+            assert one["p50_ms"] <= one["p90_ms"] <= one["p99_ms"]
+            assert one["requests"] >= 5 * one["sessions"]  # each session answers in each round
+            assert mode == "throughput" or one["sessions"] == 1
+
+
+def test_bench_takes_an_arrangement_and_inputs(folder):
+    words = ("bench", "add.onnx", "--inputs", "add.npz", "--sessions", 3, "--threads", 1, "--seconds", 0.05, "--json")
+    (one,) = json.loads(succeeds(folder, *words))["arrangements"]
+    assert (one["sessions"], one["threads"]) == (3, 1)
+
+
+def test_bench_fails_like_a_request(folder):
+    np.savez(folder / "wrong.npz", x=np.ones((3, 5), np.float32), y=ADD_INPUTS["y"])
+    fails(folder, "input.shape", "bench", "add.onnx", "--inputs", "wrong.npz")
+    fails(folder, "usage", "bench", "add.onnx", "--mode", "speed", status=2)
 
 
 def test_profile_prints_a_table(folder):
