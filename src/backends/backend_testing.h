@@ -54,6 +54,14 @@ struct BlockWriter {
     block.instructions.push_back(std::move(instruction));
     return block.instructions.back().outputs[0];
   }
+  // As many outputs as the instruction has sizes.
+  std::vector<SlotIndex> split(SlotIndex input, const std::vector<std::int64_t>& sizes, std::int64_t axis) {
+    const auto count = static_cast<std::int64_t>(sizes.size());
+    add("Split", {input, constant(Tensor::of<std::int64_t>({count}, std::span(sizes)))}, {{"axis", axis}});
+    std::vector<SlotIndex> outputs = block.instructions.back().outputs;
+    while (outputs.size() < sizes.size()) outputs.push_back(slot());
+    return block.instructions.back().outputs = outputs;
+  }
   void output(SlotIndex slot) { block.outputs.push_back(slot); }
 };
 

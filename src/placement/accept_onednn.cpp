@@ -163,6 +163,27 @@ Verdict accept_concat(const Graph& graph, const Node& node) {
   return accept_inputs(graph, node, 0, node.inputs.size());
 }
 
+// Of an image's channels, at seams that may be those of blocks.
+Verdict accept_split(const Graph& graph, const Node& node) {
+  Verdict verdict = accept_image(graph, node);
+  if (!verdict.accepted) return verdict;
+  const std::vector<ir::Dim>& dims = input_type(graph, node, 0)->dims;
+  const std::int64_t axis = node.attributes.get_int("axis", 0);
+  if (axis != 1 && axis + static_cast<std::int64_t>(dims.size()) != 1) return Verdict::no("it does not split channels");
+  if (!dims[1].known()) return Verdict::no("the number of channels is not known");
+  if (is_present(graph, node, 1) && constant_input(graph, node, 1) == nullptr) {
+    return Verdict::no("the sizes are not constant");
+  }
+  for (const ir::ValueId output : node.outputs) {
+    if (output == kNoValue) continue;
+    const ValueType& type = graph.value(output).type;
+    if (!type.ranked || type.dims.size() != dims.size() || !type.dims[1].known() || type.dims[1].size % 8 != 0) {
+      return Verdict::no("a part's channels are no multiple of 8");
+    }
+  }
+  return verdict;
+}
+
 // Whether an output of `size`, or made with `scale`, is at a scale that resampling computes exactly.
 bool is_exact_scale(const ir::Dim& dim, const Tensor* sizes, const Tensor* scales, std::size_t index, bool whole) {
   if (sizes != nullptr) {
@@ -224,16 +245,17 @@ Verdict accept_resize(const Graph& graph, const Node& node) {
 }
 
 constexpr OperatorRow kOperators[] = {
-    {"Conv", accept_conv},         {"FusedConv", accept_conv},      {"MaxPool", accept_pool},
-    {"AveragePool", accept_pool},  {"GlobalMaxPool", accept_image}, {"GlobalAveragePool", accept_image},
-    {"MatMul", accept_matmul},     {"Gemm", accept_gemm},           {"Add", accept_binary},
-    {"Sub", accept_binary},        {"Mul", accept_binary},          {"Div", accept_binary},
-    {"Max", accept_binary},        {"Min", accept_binary},          {"Concat", accept_concat},
-    {"Resize", accept_resize},     {"Softmax", accept_unary},       {"Relu", accept_unary},
-    {"LeakyRelu", accept_unary},   {"Clip", accept_clip},           {"Elu", accept_unary},
-    {"HardSigmoid", accept_unary}, {"HardSwish", accept_unary},     {"Sigmoid", accept_unary},
-    {"Swish", accept_unary},       {"Tanh", accept_unary},          {"Exp", accept_unary},
-    {"Abs", accept_unary},         {"Sqrt", accept_unary},          {"Mish", accept_unary},
+    {"Conv", accept_conv},        {"FusedConv", accept_conv},      {"MaxPool", accept_pool},
+    {"AveragePool", accept_pool}, {"GlobalMaxPool", accept_image}, {"GlobalAveragePool", accept_image},
+    {"MatMul", accept_matmul},    {"Gemm", accept_gemm},           {"Add", accept_binary},
+    {"Sub", accept_binary},       {"Mul", accept_binary},          {"Div", accept_binary},
+    {"Max", accept_binary},       {"Min", accept_binary},          {"Concat", accept_concat},
+    {"Resize", accept_resize},    {"Softmax", accept_unary},       {"Relu", accept_unary},
+    {"Split", accept_split},      {"LeakyRelu", accept_unary},     {"Clip", accept_clip},
+    {"Elu", accept_unary},        {"HardSigmoid", accept_unary},   {"HardSwish", accept_unary},
+    {"Sigmoid", accept_unary},    {"Swish", accept_unary},         {"Tanh", accept_unary},
+    {"Exp", accept_unary},        {"Abs", accept_unary},           {"Sqrt", accept_unary},
+    {"Mish", accept_unary},
 };
 
 }  // namespace

@@ -182,8 +182,32 @@ bool OperatorBuilder::may_overwrite(int index) const {
   const SlotIndex wanted = slot(index);
   const Builder::Slot& state = builder_.slots_[wanted];
   return state.defined && builder_.last_use_[wanted] == builder_.current_ &&
-         std::ranges::count(instruction_.inputs, wanted) == 1 &&
-         builder_.plan_->buffer(state.stored.buffer).place == Buffer::Place::kArena;
+         std::ranges::count(instruction_.inputs, wanted) == 1 && may_place(state.stored) &&
+         !builder_.plan_->buffer(state.stored.buffer).has_parts;
+}
+
+bool OperatorBuilder::may_place(const Stored& stored) const {
+  return builder_.plan_->buffer(stored.buffer).place == Buffer::Place::kArena;
+}
+
+bool OperatorBuilder::may_have_parts(const Stored& stored) const {
+  return builder_.plan_->buffer(stored.buffer).place != Buffer::Place::kConstant;
+}
+
+void OperatorBuilder::place_inside(const Stored& stored, const Stored& whole, std::size_t offset) {
+  builder_.plan_->place_inside(stored.buffer, whole.buffer, offset);
+}
+
+Stored OperatorBuilder::part_of(const Stored& whole, const Desc& desc, std::size_t offset) {
+  const Stored part = builder_.new_buffer(desc);
+  builder_.plan_->place_inside(part.buffer, whole.buffer, offset);
+  return part;
+}
+
+std::pair<int, std::size_t> OperatorBuilder::piece(const Stored& stored) const {
+  const Buffer& buffer = builder_.plan_->buffer(stored.buffer);
+  return buffer.place == Buffer::Place::kPart ? std::pair(buffer.index, buffer.offset)
+                                              : std::pair(stored.buffer, std::size_t{0});
 }
 
 void OperatorBuilder::emit(const dnnl::primitive& primitive, std::vector<Argument> arguments, const Desc& scratchpad) {
@@ -192,9 +216,10 @@ void OperatorBuilder::emit(const dnnl::primitive& primitive, std::vector<Argumen
                            &instruction_);
 }
 
-void OperatorBuilder::define(const Shape& shape, const Stored& stored) {
-  if (instruction_.outputs.empty() || instruction_.outputs[0] == kNoSlot) return;
-  Builder::Slot& slot = builder_.slots_[instruction_.outputs[0]];
+void OperatorBuilder::define(const Shape& shape, const Stored& stored, int output) {
+  const auto at = static_cast<std::size_t>(output);
+  if (at >= instruction_.outputs.size() || instruction_.outputs[at] == kNoSlot) return;
+  Builder::Slot& slot = builder_.slots_[instruction_.outputs[at]];
   slot.defined = true;
   slot.shape = shape;
   slot.stored = stored;

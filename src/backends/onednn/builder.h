@@ -94,8 +94,18 @@ class OperatorBuilder {
   Stored new_buffer(const Desc& desc) { return builder_.new_buffer(desc); }
   void reorder(const Stored& from, const Stored& to) { builder_.reorder(from, to); }
   void emit(const dnnl::primitive& primitive, std::vector<Argument> arguments, const Desc& scratchpad);
-  // Output 0; `stored` holds it.
-  void define(const Shape& shape, const Stored& stored);
+  // Output 0, or another; `stored` holds it.
+  void define(const Shape& shape, const Stored& stored, int output = 0);
+
+  // Pieces of memory. Whether all of a value's memory may become a piece of another buffer, and making it that; whether
+  // pieces of it may be values, and making one.
+  bool may_place(const Stored& stored) const;
+  bool may_have_parts(const Stored& stored) const;
+  void place_inside(const Stored& stored, const Stored& whole, std::size_t offset);
+  Stored part_of(const Stored& whole, const Desc& desc, std::size_t offset);
+  // Where a piece is: the buffer that it is a part of (itself, if it is no part) and the bytes before it.
+  std::pair<int, std::size_t> piece(const Stored& stored) const;
+  std::size_t bytes_of(int buffer) const { return builder_.plan_->buffer(buffer).bytes; }
   // The whole instruction on its native kernel, for what oneDNN does not have; output 0 gets `shape`.
   void run_native(const Shape& shape);
 

@@ -1,5 +1,7 @@
 // oneDNN subgraphs against the same blocks on the native kernels.
 #include <atomic>
+#include <map>
+#include <random>
 #include <string>
 #include <thread>
 
@@ -289,6 +291,142 @@ BlockWriter small_network(tensor::ValueType type) {
 TEST(Onednn, SmallNetwork) {
   const BlockWriter writer = small_network(tensor::ValueType::tensor(ElementType::kFloat32, {1, 3, 40, 56}));
   EXPECT_LT(error_of(writer, {random_tensor({1, 3, 40, 56}, 11)}), kTolerance);
+}
+
+// Networks of convolutions, what works in place, Split and Concat: values that are pieces of others, are joined twice,
+// live on after they were joined, or are outputs.
+BlockWriter random_joins(unsigned seed, I batch) {
+  std::mt19937 random(seed);
+  const auto below = [&](std::size_t limit) { return random() % limit; };
+  struct Map {
+    program::SlotIndex slot;
+    I channels;
+  };
+  BlockWriter w;
+  const Ints ones{1, 1, 1, 1};
+  const I first = below(2) == 0 ? 16 : 24;
+  std::vector<Map> maps{{w.input(Shape{batch, first, 6, 5}), first}};
+  const auto pick = [&] { return maps[maps.size() - 1 - below(std::min<std::size_t>(maps.size(), 5))]; };
+  const auto convolve = [&](const Map& from, I channels) {
+    const bool wide = below(2) == 0;
+    const Shape shape{channels, from.channels, wide ? 3 : 1, wide ? 3 : 1};
+    maps.push_back({w.add("Conv", {from.slot, w.constant(random_tensor(shape, seed + 7, -0.2F, 0.2F))},
+                          {{"pads", wide ? ones : Ints{0, 0, 0, 0}}}),
+                    channels});
+  };
+  convolve(maps[0], 32);
+  constexpr I kChannels[] = {8, 16, 32, 40};
+  const std::size_t count = 4 + below(14);
+  for (std::size_t i = 0; i < count; ++i) {
+    const Map from = pick();
+    switch (below(6)) {
+      case 0:
+        convolve(from, kChannels[below(4)]);
+        break;
+      case 1:
+        maps.push_back({w.add("Relu", {from.slot}), from.channels});
+        break;
+      case 2:
+        for (const Map& other : maps) {
+          if (other.channels != from.channels || below(2) == 0) continue;
+          maps.push_back({w.add("Add", {from.slot, other.slot}), from.channels});
+          break;
+        }
+        break;
+      case 3: {
+        const I seam = from.channels / 2 / 8 * 8;
+        if (seam == 0) break;
+        const auto parts = w.split(from.slot, {seam, from.channels - seam}, below(2) == 0 ? 1 : -3);
+        maps.push_back({parts[0], seam});
+        maps.push_back({parts[1], from.channels - seam});
+        if (below(2) == 0) break;
+        const auto joined = w.add("Concat", {parts[0], parts[1], pick().slot}, {{"axis", I{1}}});
+        maps.push_back({joined, 0});
+        maps.back().channels = from.channels + [&] {
+          for (const Map& map : maps) {
+            if (map.slot == w.block.instructions.back().inputs[2]) return map.channels;
+          }
+          return I{0};
+        }();
+        break;
+      }
+      default: {
+        std::vector<program::SlotIndex> inputs;
+        I channels = 0;
+        for (std::size_t k = 0; k < 2 + below(3); ++k) {
+          const Map map = pick();
+          inputs.push_back(map.slot);
+          channels += map.channels;
+        }
+        maps.push_back({w.add("Concat", inputs, {{"axis", below(2) == 0 ? I{1} : I{-3}}}), channels});
+      }
+    }
+  }
+  convolve(pick(), 16);
+  w.output(maps.back().slot);
+  for (std::size_t i = 1; i + 1 < maps.size(); ++i) {
+    if (below(4) == 0) w.output(maps[i].slot);
+  }
+  return w;
+}
+
+TEST(Onednn, JoinsAndSplitsInPlace) {
+  for (unsigned seed = 0; seed < 50; ++seed) {
+    const I batch = seed % 4 == 0 ? 2 : 1;
+    const BlockWriter writer = random_joins(seed, batch);
+    const Shape shape = *writer.block.slots[writer.block.inputs[0]].type.static_shape();
+    SCOPED_TRACE(::testing::Message() << "seed " << seed);
+    error_of(writer, {random_tensor(shape, seed)});
+    if (HasFailure()) return;
+  }
+}
+
+// What shares memory with a value that is still read is not overwritten by the last reader of the other.
+TEST(Onednn, NothingIsComputedInPlaceOnPiecesOfOthers) {
+  BlockWriter w;
+  const auto weights = [&](Shape shape, unsigned seed) { return w.constant(random_tensor(shape, seed, -0.2F, 0.2F)); };
+  const auto x = w.input(Shape{1, 16, 9, 9});
+  const auto a = w.add("Conv", {x, weights({16, 16, 1, 1}, 1)});
+  const auto b = w.add("Conv", {x, weights({32, 16, 1, 1}, 2)});
+  const auto joined = w.add("Concat", {a, b}, {{"axis", I{1}}});
+  const auto a_changed = w.add("Sigmoid", {a});  // a's last reader
+  const auto joined_changed = w.add("Conv", {joined, weights({32, 48, 1, 1}, 3)});
+  const auto whole = w.add("Conv", {x, weights({32, 16, 1, 1}, 4)});
+  const auto parts = w.split(whole, {16, 16}, 1);
+  const auto whole_changed = w.add("Sigmoid", {whole});  // whole's last reader
+  const auto c = w.add("Conv", {x, weights({16, 16, 1, 1}, 5)});
+  const auto again = w.add("Concat", {c, a_changed}, {{"axis", I{1}}});
+  const auto again_changed = w.add("Sigmoid", {again});  // again's last reader
+  const auto c_changed = w.add("Conv", {c, weights({16, 16, 1, 1}, 6)});
+  const std::pair<program::SlotIndex, I> read_at_last[] = {{joined_changed, 32}, {parts[0], 16},      {parts[1], 16},
+                                                           {whole_changed, 32},  {again_changed, 32}, {c_changed, 16}};
+  for (const auto& [value, channels] : read_at_last) {
+    w.output(w.add("Conv", {value, weights({8, channels, 1, 1}, 7)}));
+  }
+  EXPECT_LT(error_of(w, {random_tensor({1, 16, 9, 9}, 8)}), kTolerance);
+}
+
+// A block of a C2f network: nothing is copied to split and join.
+TEST(Onednn, ASplitWhosePartsAreJoinedAgainCopiesNothing) {
+  BlockWriter w;
+  const auto weights = [&](Shape shape, unsigned seed) { return w.constant(random_tensor(shape, seed, -0.2F, 0.2F)); };
+  const auto x = w.input(Shape{1, 16, 12, 12});
+  const auto stem = w.add("Conv", {x, weights({32, 16, 1, 1}, 1)});
+  const auto parts = w.split(stem, {16, 16}, 1);
+  const auto more = w.add("Conv", {parts[1], weights({16, 16, 3, 3}, 2)}, {{"pads", Ints{1, 1, 1, 1}}});
+  const auto joined = w.add("Concat", {parts[0], parts[1], more}, {{"axis", I{1}}});
+  w.output(w.add("Conv", {joined, weights({16, 48, 1, 1}, 3)}));
+  const Tensor input = random_tensor({1, 16, 12, 12}, 4);
+  EXPECT_LT(error_of(w, {input}), kTolerance);
+  const auto subgraph = build("onednn", w);
+  profile::Recorder recorder;
+  recorder.begin_run();
+  run(*subgraph, {input}, 1, 1, &recorder);
+  std::map<std::string, int> steps;
+  for (const auto& event : recorder.events()) ++steps[event.label->op];
+  EXPECT_EQ(steps["Conv"], 3);
+  EXPECT_EQ(steps["Concat"] + steps["Split"], 0);
+  EXPECT_LE(steps["Reorder"], 2) << "of the input and the output";
 }
 
 TEST(Onednn, OpenSizesAreBuiltWhenTheyComeAndMemoryStaysFlat) {

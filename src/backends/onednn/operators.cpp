@@ -34,6 +34,7 @@ constexpr OperatorRow kOperators[] = {
     {"Max", build_binary},
     {"Min", build_binary},
     {"Concat", build_concat},
+    {"Split", build_split},
     {"Resize", build_resize},
     {"Softmax", build_softmax},
     {"Relu", build_elementwise},
@@ -230,47 +231,6 @@ void build_binary(OperatorBuilder& builder) {
     return;
   }
   builder.run_native(shape);
-}
-
-void build_concat(OperatorBuilder& builder) {
-  Shape shape = builder.shape(0);
-  const int axis = kernels::normalize_axis(builder.attributes().require_int("axis"), shape.rank());
-  for (int i = 1; i < builder.input_count(); ++i) {
-    const Shape& other = builder.shape(i);
-    for (int d = 0; d < std::max(shape.rank(), other.rank()); ++d) {
-      if (shape.rank() != other.rank() || (d != axis && shape[d] != other[d])) {
-        base::invalid("op.shape", "inputs of shapes {} and {} cannot be joined along axis {}",
-                      builder.shape(0).to_string(), other.to_string(), axis);
-      }
-    }
-    shape[axis] += other[axis];
-  }
-  if (define_if_empty(builder, shape)) return;
-
-  // Blocked, unless a seam would fall inside a block of channels or everything is plain already.
-  std::vector<int> inputs;
-  bool blocked = false;
-  bool aligned = true;
-  const std::int64_t block = has_avx512() ? 16 : 8;
-  for (int i = 0; i < builder.input_count(); ++i) {
-    if (builder.shape(i).element_count() == 0) continue;
-    inputs.push_back(i);
-    blocked = blocked || !is_plain(builder.input(i).desc);
-    aligned = aligned && (axis != 1 || builder.shape(i)[1] % block == 0);
-  }
-  const auto layout = [&](const Dims& dims) { return blocked && aligned ? blocked_desc(dims) : plain_desc(dims); };
-  std::vector<Desc> sources;
-  std::vector<Argument> arguments;
-  for (const int input : inputs) {
-    sources.push_back(layout(dims_of(builder.shape(input))));
-    arguments.push_back(
-        {DNNL_ARG_MULTIPLE_SRC + static_cast<int>(sources.size()) - 1, builder.input(input, sources.back())});
-  }
-  const Stored to = builder.new_buffer(layout(dims_of(shape)));
-  const dnnl::concat::primitive_desc primitive(to.desc, axis, sources, engine(), user_scratchpad());
-  arguments.push_back({DNNL_ARG_DST, to});
-  builder.emit(dnnl::concat(primitive), std::move(arguments), primitive.scratchpad_desc());
-  builder.define(shape, to);
 }
 
 void build_softmax(OperatorBuilder& builder) {

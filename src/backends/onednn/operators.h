@@ -21,6 +21,7 @@ void build_gemm(OperatorBuilder& builder);
 void build_elementwise(OperatorBuilder& builder);  // one input
 void build_binary(OperatorBuilder& builder);
 void build_concat(OperatorBuilder& builder);
+void build_split(OperatorBuilder& builder);
 void build_resize(OperatorBuilder& builder);
 void build_softmax(OperatorBuilder& builder);
 

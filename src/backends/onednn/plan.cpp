@@ -109,7 +109,21 @@ int Plan::memory_index(const Stored& stored) {
   return static_cast<int>(memories_.size()) - 1;
 }
 
+void Plan::place_inside(int part, int whole, std::size_t offset) {
+  const auto at = [](int index) { return static_cast<std::size_t>(index); };
+  buffers_[at(part)].place = Buffer::Place::kPart;
+  buffers_[at(part)].index = whole;
+  buffers_[at(part)].offset = offset;
+  buffers_[at(whole)].has_parts = true;
+  int root = whole;
+  while (buffer(root).place == Buffer::Place::kPart) root = buffer(root).index;
+  auto& [first, last] = lifetimes_[at(root)];
+  first = std::min(first, lifetimes_[at(part)].first);
+  last = std::max(last, lifetimes_[at(part)].second);
+}
+
 void Plan::touch(int buffer) {
+  while (this->buffer(buffer).place == Buffer::Place::kPart) buffer = this->buffer(buffer).index;
   auto& [first, last] = lifetimes_[static_cast<std::size_t>(buffer)];
   const int step = static_cast<int>(steps_.size());
   first = std::min(first, step);
@@ -141,6 +155,14 @@ void Plan::add_step(NativeCall call, const profile::Label& label, const program:
 
 void Plan::finish(std::vector<Shape> output_shapes) {
   output_shapes_ = std::move(output_shapes);
+  // Parts of parts become parts of what is none.
+  for (Buffer& buffer : buffers_) {
+    if (buffer.place != Buffer::Place::kPart) continue;
+    while (this->buffer(buffer.index).place == Buffer::Place::kPart) {
+      buffer.offset += this->buffer(buffer.index).offset;
+      buffer.index = this->buffer(buffer.index).index;
+    }
+  }
   const std::size_t step_count = steps_.size();
   std::vector<std::vector<int>> starting(step_count);
   std::vector<std::vector<int>> ending(step_count);
@@ -222,8 +244,14 @@ void Plan::run(kernels::KernelContext& context, profile::Recorder* recorder) con
           addresses[i] = base + buffer.offset;
           break;
         case Buffer::Place::kConstant:
+        case Buffer::Place::kPart:
           break;
       }
+    }
+    for (std::size_t i = 0; i < buffers_.size(); ++i) {
+      if (buffers_[i].place != Buffer::Place::kPart) continue;
+      addresses[i] =
+          static_cast<std::byte*>(addresses[static_cast<std::size_t>(buffers_[i].index)]) + buffers_[i].offset;
     }
     for (std::size_t i = 0; i < memories_.size(); ++i) {
       const int buffer = memories_[i].buffer;

@@ -24,11 +24,13 @@ struct Buffer {
     kOutput,    // the run's output `index`
     kArena,     // the run's arena, at `offset`
     kConstant,  // `constant`
+    kPart,      // buffer `index`, from `offset` on
   };
   Place place;
   int index = -1;
   std::size_t bytes = 0;
   std::size_t offset = 0;
+  bool has_parts = false;
   std::shared_ptr<dnnl::memory> constant;
 };
 
@@ -67,6 +69,9 @@ class Plan {
   void set_constant(int buffer, std::shared_ptr<dnnl::memory> memory) {
     buffers_[static_cast<std::size_t>(buffer)].constant = std::move(memory);
   }
+  // Makes `part`, so far in the arena, the bytes of another buffer from `offset` on: both hold the same values then,
+  // and neither may be computed upon in place.
+  void place_inside(int part, int whole, std::size_t offset);
   void add_step(const dnnl::primitive& primitive, std::vector<Argument> arguments, const Desc& scratchpad,
                 const profile::Label& label, const program::Instruction* instruction);
   void add_step(NativeCall call, const profile::Label& label, const program::Instruction* instruction);
@@ -97,8 +102,9 @@ class Plan {
 
   int threads_;
   std::vector<Buffer> buffers_;
-  std::vector<std::pair<int, int>> lifetimes_;  // of each buffer: the first and the last step that touches it
-  std::vector<Stored> memories_;                // those that arguments name
+  // Of each buffer: the first and the last step that touches it; of a part, in what it is a part of.
+  std::vector<std::pair<int, int>> lifetimes_;
+  std::vector<Stored> memories_;  // those that arguments name
   std::vector<Step> steps_;
   std::vector<Shape> output_shapes_;
   std::size_t scratch_bytes_ = 0;  // the largest scratchpad; it lies behind the buffers
