@@ -17,6 +17,7 @@
 #include "base/fail.h"
 #include "base/parallel.h"
 #include "kernels/broadcast.h"
+#include "kernels/extremes.h"
 #include "kernels/kernel.h"
 #include "tensor/dispatch.h"
 
@@ -245,6 +246,16 @@ void reduce(int threads, const Runs& runs, std::int64_t reduced_count, const T* 
   std::int64_t inner = runs.product(run + 1, runs.count);
   std::int64_t outer = runs.product(0, run);
   int next = previous_reduced(run);
+  if constexpr (std::is_same_v<Op, Max<float>> || std::is_same_v<Op, Min<float>>) {
+    const std::int64_t length = runs.product(run, run + 1);
+    if (next < 0 && inner == 1 && length > 0) {
+      constexpr Extreme kWhich = std::is_same_v<Op, Max<float>> ? Extreme::kMax : Extreme::kMin;
+      base::parallel_for(threads, outer, kElementGrain / length + 1, [=](std::int64_t begin, std::int64_t end) {
+        extremes_of_rows(kWhich, in + begin * length, length, end - begin, out + begin);
+      });
+      return;
+    }
+  }
   if (next < 0) {
     reduce_pass<Op>(threads, outer, runs.product(run, run + 1), inner, in, out, add, finish);
     return;
@@ -317,6 +328,14 @@ bool replaces(T next, T held) {
 template <bool kMax, bool kLast, typename T>
 void find_extremes(int threads, std::int64_t outer, std::int64_t size, std::int64_t inner, const T* in,
                    std::int64_t* out) {
+  if constexpr (std::is_same_v<T, float> && !kLast) {
+    if (inner == 1) {
+      base::parallel_for(threads, outer, kElementGrain / size + 1, [=](std::int64_t begin, std::int64_t end) {
+        places_of_extremes(kMax ? Extreme::kMax : Extreme::kMin, in + begin * size, size, end - begin, out + begin);
+      });
+      return;
+    }
+  }
   constexpr std::int64_t kStretch = 256;
   const std::int64_t stretches = (inner + kStretch - 1) / kStretch;
   const std::int64_t grain = std::max<std::int64_t>(1, kElementGrain / (size * std::min(inner, kStretch)));
