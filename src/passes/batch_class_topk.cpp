@@ -48,13 +48,13 @@ SiblingOutputs add(const Graph& graph, Edit& edit, std::span<const RowsRef> sibl
   return {made[0], made[1], made[2]};
 }
 
-constexpr SiblingFamily kFamily{"TopK", accepts, difference, add};
-
 void batch(Graph& graph, GraphRewriter& rewriter) {
-  batch_siblings(graph, rewriter, kFamily);
+  batch_siblings(graph, rewriter, kClassTopKFamily);
 }
 
 }  // namespace
+
+constinit const SiblingFamily kClassTopKFamily{"TopK", accepts, difference, add};
 
 constinit const Rule kBatchClassTopK{.name = "batch-class-topk",
                                      .doc = "Makes the TopK of each class, after a filter by score, one operator.",

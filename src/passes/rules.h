@@ -26,6 +26,7 @@ extern const Rule kScatterRows;
 extern const Rule kFoldPickedShapes;
 extern const Rule kBatchClassNms;
 extern const Rule kBatchClassTopK;
+extern const Rule kFuseClassTopK;
 extern const Rule kGroupNms;
 extern const Rule kFuseClassActivation;
 

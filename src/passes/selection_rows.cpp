@@ -93,7 +93,8 @@ std::optional<Meaning> Reader::picked(const Meaning& data, int axis, const Meani
 bool Reader::same_size(const View& view, int axis, const Rows& rows) {
   const std::int64_t size = view.dims[at(axis)];
   if (size != View::kOpen || rows.all_count != View::kOpen) return size == rows.all_count;
-  return !rows.all_symbol.empty() && rows.all_symbol == open_symbol(view);
+  // A value has no more than one open axis.
+  return rows.scores.base == view.base || (!rows.all_symbol.empty() && rows.all_symbol == open_symbol(view));
 }
 
 Rows Reader::rows_from(RowsRef parent, const View& scores, int axis, NodeId node) {

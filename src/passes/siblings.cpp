@@ -17,9 +17,10 @@ using Kind = Meaning::Kind;
 // Rows of all siblings together, padded ones included, that a constant may be made for.
 constexpr std::int64_t kMaxPadding = 1 << 22;
 
-// A Concat, those that only feed it included.
+// A Concat, those that only feed it included; or, of a lone list of rows, a value that shows them.
 struct Meeting {
   NodeId node = kNoNode;
+  ValueId value = kNoValue;
   int axis = 0;
   std::vector<ValueId> parts;
   std::vector<RowsRef> rows;  // of the siblings' results; null for other parts
@@ -39,7 +40,17 @@ class Batcher {
 
   // Whether anything was batched; then the graph is to be read anew. What declined is in declined().
   bool run() {
-    const std::vector<Meeting> meetings = find_meetings();
+    if (batch_first(find_meetings(), 2)) return true;
+    explain_rest();
+    return false;
+  }
+  // The same for each list of rows by itself.
+  bool run_alone() { return batch_first(find_lone(), 1); }
+
+  const std::vector<std::pair<NodeId, std::string>>& declined() const { return declined_; }
+
+ private:
+  bool batch_first(const std::vector<Meeting>& meetings, std::size_t least) {
     std::vector<bool> done(meetings.size(), false);
     for (std::size_t i = 0; i < meetings.size(); ++i) {
       if (done[i]) continue;
@@ -49,15 +60,11 @@ class Batcher {
         done[j] = true;
         group.push_back(&meetings[j]);
       }
-      if (batch(group)) return true;
+      if (batch(group, least)) return true;
     }
-    explain_rest();
     return false;
   }
 
-  const std::vector<std::pair<NodeId, std::string>>& declined() const { return declined_; }
-
- private:
   void decline(NodeId node, std::string reason) { declined_.emplace_back(node, std::move(reason)); }
 
   // The inputs of a Concat, with those of Concats along the same axis that nobody else reads in their place.
@@ -90,7 +97,7 @@ class Batcher {
     for (const NodeId id : order) {
       const Node& node = graph_.node(id);
       if (!is_op(node, "Concat") || inner.contains(id)) continue;
-      Meeting meeting{id, concat_axis(node), {}, {}, 0};
+      Meeting meeting{id, node.outputs[0], concat_axis(node), {}, {}, 0};
       if (meeting.axis < 0) continue;
       flatten(node, meeting.axis, meeting.parts, inner);
       for (const ValueId part : meeting.parts) {
@@ -106,6 +113,34 @@ class Batcher {
     return meetings;
   }
 
+  // What lists of rows are read for, each by itself: the values from which something is made that is no such reading.
+  std::vector<Meeting> find_lone() const {
+    std::vector<Meeting> meetings;
+    for (const NodeId id : graph_.topological_order()) {
+      for (const ValueId value : graph_.node(id).outputs) {
+        const Meaning* meaning = value == kNoValue ? nullptr : selections_.of(value);
+        if (meaning == nullptr || meaning->rows == nullptr || !is_reading(*meaning) ||
+            !family_.accepts(graph_, *meaning->rows)) {
+          continue;
+        }
+        const auto reads_on = [&](NodeId user) {
+          return std::ranges::any_of(graph_.node(user).outputs, [&](ValueId output) {
+            const Meaning* of = output == kNoValue ? nullptr : selections_.of(output);
+            return of != nullptr && is_reading(*of) && same_rows(graph_, of->rows, meaning->rows);
+          });
+        };
+        if (!graph_.is_output(value) && std::ranges::all_of(graph_.value(value).users, reads_on)) continue;
+        meetings.push_back({id, value, meaning->layout.open_axis(), {value}, {meaning->rows}, 1});
+      }
+    }
+    return meetings;
+  }
+
+  // Elements at some rows, or the rows themselves.
+  static bool is_reading(const Meaning& meaning) {
+    return (meaning.kind == Kind::kData || meaning.kind == Kind::kIndex) && meaning.layout.open_axis() >= 0;
+  }
+
   // What Concats join along `axis`.
   static bool is_result(const Meaning& meaning, int axis) {
     if (meaning.kind == Kind::kPadded) return axis == 0;
@@ -119,8 +154,9 @@ class Batcher {
     });
   }
 
-  // Stretches of at least two siblings that one operator can stand for; `difference` says why there are no longer ones.
-  std::vector<Run> find_runs(const Meeting& meeting, std::string& difference) const {
+  // Stretches of at least `least` siblings that one operator can stand for; `difference` says why there are no longer
+  // ones.
+  std::vector<Run> find_runs(const Meeting& meeting, std::size_t least, std::string& difference) const {
     std::vector<Run> runs;
     for (std::size_t i = 0; i < meeting.rows.size();) {
       std::size_t next = i + 1;
@@ -135,17 +171,17 @@ class Batcher {
         }
         std::unordered_set<NodeId> nodes;
         for (std::size_t k = i; k < next; ++k) nodes.insert(meeting.rows[k]->node);
-        if (nodes.size() >= 2) runs.push_back({i, next});
+        if (nodes.size() >= least) runs.push_back({i, next});
       }
       i = next;
     }
     return runs;
   }
 
-  bool batch(const std::vector<const Meeting*>& group) {
+  bool batch(const std::vector<const Meeting*>& group, std::size_t least) {
     const Meeting& first = *group[0];
     std::string difference;
-    const std::vector<Run> runs = find_runs(first, difference);
+    const std::vector<Run> runs = find_runs(first, least, difference);
     for (const Run& run : runs) {
       for (std::size_t k = run.first; k < run.last; ++k) taken_.insert(first.rows[k]->node);
     }
@@ -154,12 +190,14 @@ class Batcher {
       return false;
     }
 
-    Edit edit(graph_, first.node);
+    // Of a lone list, nothing is left of what the last value is made by.
+    const NodeId at = group.back()->node;
+    Edit edit(graph_, at);
     std::vector<SiblingOutputs> made;
     for (const Run& run : runs) {
       made.push_back(family_.add(graph_, edit, std::span(first.rows).subspan(run.first, run.last - run.first)));
     }
-    std::unordered_set<NodeId> replaced;
+    std::unordered_set<ValueId> replaced;
     for (const Meeting* meeting : group) {
       std::vector<ValueId> parts;
       std::size_t next = 0;
@@ -174,32 +212,31 @@ class Batcher {
         next = runs[i].last;
       }
       for (; next < meeting->parts.size(); ++next) parts.push_back(meeting->parts[next]);
-      const ValueId old = graph_.node(meeting->node).outputs[0];
       if (parts.size() > 1) {
         tensor::Attributes axis;
         axis.set("axis", static_cast<std::int64_t>(meeting->axis));
-        parts = {edit.node(stand_in(make_node("Concat", parts, std::move(axis)), "Concat", 1), type_of(graph_, old))};
+        parts = {edit.node(stand_in(make_node("Concat", parts, std::move(axis)), "Concat", 1),
+                           type_of(graph_, meeting->value))};
       }
-      edit.replace(old, parts[0]);
-      replaced.insert(meeting->node);
+      edit.replace(meeting->value, parts[0]);
+      replaced.insert(meeting->value);
     }
     if (std::string reason = no_gain(first, runs, replaced); !reason.empty()) {
       decline(first.node, std::move(reason));
       return false;
     }
-    return rewriter_.apply(first.node, edit);
+    return rewriter_.apply(at, edit);
   }
 
-  // Why most of the siblings would have to run all the same, once the Concats `replaced` are gone; empty when they do
+  // Why most of the siblings would have to run all the same, once the values `replaced` are gone; empty when they do
   // not.
   std::string no_gain(const Meeting& meeting, const std::vector<Run>& runs,
-                      const std::unordered_set<NodeId>& replaced) const {
+                      const std::unordered_set<ValueId>& replaced) const {
     std::unordered_set<NodeId> alive;
     std::vector<NodeId> order = graph_.topological_order();
     for (auto it = order.rbegin(); it != order.rend(); ++it) {
-      if (replaced.contains(*it)) continue;
       const auto needed = [&](ValueId output) {
-        return output != kNoValue &&
+        return output != kNoValue && !replaced.contains(output) &&
                (graph_.is_output(output) ||
                 std::ranges::any_of(graph_.value(output).users, [&](NodeId user) { return alive.contains(user); }));
       };
@@ -409,19 +446,28 @@ class Batcher {
   std::vector<std::pair<NodeId, std::string>> declined_;
 };
 
-}  // namespace
-
-void batch_siblings(Graph& graph, GraphRewriter& rewriter, const SiblingFamily& family) {
+void batch_while(Graph& graph, GraphRewriter& rewriter, const SiblingFamily& family, std::ptrdiff_t least,
+                 bool (Batcher::*run)()) {
   const auto count = [&] {
     return std::ranges::count_if(graph.topological_order(),
                                  [&](NodeId id) { return is_op(graph.node(id), family.op); });
   };
-  while (count() >= 2) {
+  while (count() >= least) {
     Batcher batcher(graph, rewriter, family);
-    if (batcher.run()) continue;
+    if ((batcher.*run)()) continue;
     for (const auto& [node, reason] : batcher.declined()) rewriter.near_miss(node, reason);
     return;
   }
+}
+
+}  // namespace
+
+void batch_siblings(Graph& graph, GraphRewriter& rewriter, const SiblingFamily& family) {
+  batch_while(graph, rewriter, family, 2, &Batcher::run);
+}
+
+void fuse_lone(Graph& graph, GraphRewriter& rewriter, const SiblingFamily& family) {
+  batch_while(graph, rewriter, family, 1, &Batcher::run_alone);
 }
 
 ValueId limit_input(Edit& edit, const Number& limit) {

@@ -33,6 +33,11 @@ struct SiblingFamily {
 
 // Batches all siblings of a family in a graph.
 void batch_siblings(Graph& graph, GraphRewriter& rewriter, const SiblingFamily& family);
+// Makes each list of rows of a family by the family's operator, as a sibling without others.
+void fuse_lone(Graph& graph, GraphRewriter& rewriter, const SiblingFamily& family);
+
+// TopK, with or without a filter by score before it: ClassTopK (batch_class_topk.cpp).
+extern const SiblingFamily kClassTopKFamily;
 
 // For families: a limit as an input of a new node, and the attributes `offsets` and `row_stride` that name the score
 // columns of siblings in the value they share.
