@@ -5,8 +5,10 @@
 #include <limits>
 
 #include "passes/known_elements.h"
+#include "passes/known_sign.h"
 #include "passes/match.h"
 #include "passes/rules.h"
+#include "passes/same_shape.h"
 
 namespace lanner::passes {
 
@@ -91,15 +93,11 @@ std::optional<std::size_t> neutral_arithmetic(const Graph& graph, const Node& no
   return std::nullopt;
 }
 
-std::optional<std::size_t> constant_choice(const Graph& graph, const Node& node) {
-  const Tensor* condition = constant_of(graph, input(node, 0));
-  if (condition == nullptr || condition->element_type() != ElementType::kBool || condition->element_count() == 0) {
-    return std::nullopt;
-  }
-  const auto values = condition->values<bool>();
-  if (std::ranges::count(values, values[0]) != static_cast<std::ptrdiff_t>(values.size())) return std::nullopt;
-  const std::size_t chosen = values[0] ? 1 : 2;
-  if (!same_static_shape(graph, node.inputs[chosen], node.outputs[0])) return std::nullopt;
+std::optional<std::size_t> known_choice(const Graph& graph, const Node& node) {
+  const std::optional<bool> condition = known_truth(graph, input(node, 0));
+  if (!condition) return std::nullopt;
+  const std::size_t chosen = *condition ? 1 : 2;
+  if (!same_shape(graph, node.inputs[chosen], node.outputs[0])) return std::nullopt;
   return chosen;
 }
 
@@ -118,7 +116,7 @@ std::optional<std::size_t> returned_input(const Graph& graph, const Node& node) 
   if (op == "Concat" || op == "Max" || op == "Mean" || op == "Min" || op == "Sum") {
     return first_if(node.inputs.size() == 1);
   }
-  if (op == "Where") return constant_choice(graph, node);
+  if (op == "Where") return known_choice(graph, node);
   return neutral_arithmetic(graph, node);
 }
 

@@ -138,5 +138,49 @@ TEST(RemoveNoOps, ExpandToTheInputsOwnUnknownShape) {
   expect_declines(other.graph, kRemoveNoOps);
 }
 
+// Floor division as torch exports it, of integers of either sign.
+ValueId floor_division(Builder& builder, ValueId x, I by) {
+  const auto number = [&](I value) { return builder.constant(Tensor::scalar<I>(value)); };
+  const ValueId quotient = builder.node("Div", {x, number(by)}, {}, "int64[?]");
+  const ValueId signs = builder.node(
+      "Xor", {builder.node("Less", {x, number(0)}, {}, "bool[?]"), builder.constant(Tensor::scalar<bool>(by < 0))}, {},
+      "bool[?]");
+  const ValueId rest = builder.node("Mod", {x, number(by)}, {}, "int64[?]");
+  const ValueId whole = builder.node("Equal", {rest, number(0)}, {}, "bool[?]");
+  const ValueId lower = builder.node("And", {signs, builder.node("Not", {whole}, {}, "bool[?]")}, {}, "bool[?]");
+  const ValueId below = builder.node("Sub", {quotient, number(1)}, {}, "int64[?]");
+  return builder.node("Where", {lower, below, quotient}, {}, "int64[?]");
+}
+
+TEST(RemoveNoOps, FloorDivisionOfIndicesIsDivision) {
+  Builder builder;
+  const ValueId rows =
+      builder.node("Flatten", {builder.node("NonZero", {builder.input("x", "float32[?]")}, {}, "int64[1,?]")},
+                   attributes({{"axis", I{0}}}), "int64[1,?]");
+  const ValueId list = builder.node("Squeeze", {rows, builder.constant(ints({0}))}, {}, "int64[?]");
+  builder.output(floor_division(builder, list, 3));
+  expect_rewrites(builder.graph, kRemoveNoOps, "NonZero Flatten Squeeze Div", {floats({0, 1, 2, 0, 3, 4, 5, 0})});
+}
+
+TEST(RemoveNoOps, FloorDivisionOfWhatMayBeNegativeStays) {
+  Builder builder;
+  builder.output(floor_division(builder, builder.input("x", "int64[?]"), 3));
+  expect_declines(builder.graph, kRemoveNoOps);
+  Builder divisor;
+  const ValueId rows = divisor.node("Shape", {divisor.input("x", "float32[?,?]")}, {}, "int64[2]");
+  divisor.output(floor_division(divisor, rows, -3));
+  expect_declines(divisor.graph, kRemoveNoOps);
+}
+
+// The branch that is taken may be broadcast.
+TEST(RemoveNoOps, AWhereThatGivesAnotherShapeStays) {
+  Builder builder;
+  const ValueId rows = builder.node("Shape", {builder.input("x", "float32[?,?]")}, {}, "int64[2]");
+  const ValueId negative = builder.node("Less", {rows, builder.constant(Tensor::scalar<I>(0))}, {}, "bool[2]");
+  const ValueId one = builder.input("y", "int64[?]");
+  builder.output(builder.node("Where", {negative, one, one}, {}, "int64[?]"));
+  expect_declines(builder.graph, kRemoveNoOps);
+}
+
 }  // namespace
 }  // namespace lanner::passes::testing
