@@ -14,7 +14,7 @@ constexpr const Rule* kSimplify[] = {
     &kFoldConstants,     &kFoldShapes,        &kInlineIf,
     &kRemoveNoOps,       &kCombineTransposes, &kCombineReshapes,
     &kSkipConcat,        &kFixShapeInputs,    &kEliminateCommonSubexpressions,
-    &kEliminateDeadCode, &kScatterRows,
+    &kEliminateDeadCode, &kScatterRows,       &kGatherSingle,
 };
 
 // Reads the graph as simplification leaves it, and leaves it work.
@@ -24,7 +24,8 @@ constexpr const Rule* kBatchHeads[] = {&kFoldPickedShapes, &kBatchClassNms, &kBa
 // Arithmetic goes into weights before anything is fused with a convolution.
 constexpr const Rule* kFoldIntoConvolutions[] = {&kFusePadConv, &kFoldBatchNorm, &kFuseConvBias, &kFoldScaleShift};
 
-constexpr const Rule* kFuse[] = {&kFuseConvResidual, &kFuseConvActivation, &kFuseClassActivation, &kEliminateDeadCode};
+constexpr const Rule* kFuse[] = {&kFuseConvResidual, &kFuseConvActivation, &kFuseClassActivation, &kReadScoresInPlace,
+                                 &kEliminateDeadCode};
 
 constexpr Pass kPasses[] = {
     {"simplify", kSimplify},

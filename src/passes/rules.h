@@ -21,6 +21,7 @@ extern const Rule kEliminateDeadCode;
 
 // Data movement.
 extern const Rule kScatterRows;
+extern const Rule kGatherSingle;
 
 // Detection heads.
 extern const Rule kFoldPickedShapes;
@@ -29,6 +30,7 @@ extern const Rule kBatchClassTopK;
 extern const Rule kFuseClassTopK;
 extern const Rule kGroupNms;
 extern const Rule kFuseClassActivation;
+extern const Rule kReadScoresInPlace;
 
 // Into convolutions.
 extern const Rule kFoldBatchNorm;
