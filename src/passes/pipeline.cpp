@@ -18,8 +18,8 @@ constexpr const Rule* kSimplify[] = {
 };
 
 // Reads the graph as simplification leaves it, and leaves it work.
-constexpr const Rule* kBatchHeads[] = {&kFoldPickedShapes, &kBatchClassNms, &kBatchClassTopK, &kFuseClassTopK,
-                                       &kGroupNms};
+constexpr const Rule* kBatchHeads[] = {&kFoldPickedShapes, &kBatchClassNms, &kBatchClassTopK,
+                                       &kFuseClassTopK,    &kGroupNms,      &kJoinPickedRows};
 
 // Arithmetic goes into weights before anything is fused with a convolution.
 constexpr const Rule* kFoldIntoConvolutions[] = {&kFusePadConv, &kFoldBatchNorm, &kFuseConvBias, &kFoldScaleShift};

@@ -29,6 +29,7 @@ extern const Rule kBatchClassNms;
 extern const Rule kBatchClassTopK;
 extern const Rule kFuseClassTopK;
 extern const Rule kGroupNms;
+extern const Rule kJoinPickedRows;
 extern const Rule kFuseClassActivation;
 extern const Rule kReadScoresInPlace;
 
