@@ -13,7 +13,8 @@ Verdict show(const Graph& graph, NodeId at, Edit& edit) {
   const Node& node = graph.node(at);
   const Tensor* index = constant_of(graph, input(node, 1));
   const int rank = rank_of(graph, input(node, 0));
-  if (!node.domain.empty() || index == nullptr || index->element_count() != 1 || index->rank() > 1 || rank < 0) {
+  if (!node.domain.empty() || node.outputs[0] == kNoValue || index == nullptr || index->element_count() != 1 ||
+      index->rank() > 1 || rank < 0) {
     return no_match();
   }
   const std::int64_t axis = node.attributes.get_int("axis", 0);

@@ -68,8 +68,9 @@ class Joiner {
   void find_roots() {
     for (const NodeId id : order_) {
       const Node& node = graph_.node(id);
+      if (!is_op(node, "Concat") || node.inputs.size() < 2) continue;
       const int rank = rank_of(graph_, node.outputs[0]);
-      if (!is_op(node, "Concat") || node.inputs.size() < 2 || rank < 1) continue;
+      if (rank < 1) continue;
       const std::int64_t axis = node.attributes.get_int("axis", 0);
       Root root{id, {node.inputs, static_cast<int>(axis < 0 ? axis + rank : axis)}};
       concats_.try_emplace(root.column, node.outputs[0]);
@@ -182,10 +183,11 @@ class Joiner {
     const Node& node = graph_.node(user);
     if (is_op(node, "Concat") && node.inputs == column.parts) return concats_.contains(column);
     const auto found = step_of_node_.find(user);
-    if (found == step_of_node_.end() || found->second->nodes[k] != user) return false;
+    if (found == step_of_node_.end()) return false;
+    const Step& step = *found->second;
+    if (step.nodes.size() != column.parts.size() || step.nodes[k] != user) return false;
     for (std::size_t i = 0; i < node.inputs.size(); ++i) {
       if (node.inputs[i] != column.parts[k]) continue;
-      const Step& step = *found->second;
       if (step.input_axes[i] != column.axis || input_column(step, i) != column) return false;
     }
     return true;

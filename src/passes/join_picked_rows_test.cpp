@@ -215,6 +215,22 @@ TEST(JoinPickedRows, DeclinesListsThatDiffer) {
   expect_declines(twice.graph, kJoinPickedRows);
 }
 
+// A list may meet others in Concats of different lengths.
+TEST(JoinPickedRows, ListsThatMeetMoreThanOnce) {
+  Lists p(3);
+  std::vector<ValueId> parts;
+  for (const ValueId list : p.picked) parts.push_back(p.node("Neg", {list}, {}, kTable));
+  std::vector<ValueId> more;
+  for (const ValueId part : parts) more.push_back(p.node("Abs", {part}, {}, kTable));
+  p.output(p.joined(more, kTable));
+  p.output(p.joined({p.node("Exp", {parts[2]}, {}, kTable), p.node("Exp", {parts[1]}, {}, kTable)}, kTable));
+  const Graph before = p.graph;
+  EXPECT_FALSE(apply(p.graph, kJoinPickedRows).firings.empty());
+  const auto expected = run_graph(before, p.inputs(3));
+  const auto actual = run_graph(p.graph, p.inputs(3));
+  for (std::size_t i = 0; i < actual.size(); ++i) expect_same(expected[i], actual[i]);
+}
+
 TEST(JoinPickedRows, DeclinesWhatMixesRows) {
   Lists sum(3);
   sum.meet(
