@@ -1,5 +1,7 @@
 // NonZero and Compress: where elements differ from zero, and the slices for which a condition holds.
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <cstring>
 #include <string>
 
@@ -28,6 +30,28 @@ std::int64_t count_nonzero(std::span<const T> values) {
   return count;
 }
 
+// Bytes are counted in bytes, as many at a time as one can hold.
+std::int64_t count_nonzero(std::span<const std::uint8_t> values) {
+  constexpr std::size_t kMost = 240;
+  std::int64_t count = 0;
+  for (std::size_t i = 0; i < values.size(); i += kMost) {
+    std::uint8_t some = 0;
+    for (const std::uint8_t value : values.subspan(i, std::min(kMost, values.size() - i))) {
+      some = static_cast<std::uint8_t>(some + (value != 0 ? 1 : 0));
+    }
+    count += some;
+  }
+  return count;
+}
+
+// Eight bytes as a word; its bit 8k + 7 is set where byte k is not zero.
+std::uint64_t nonzero_bytes(const void* data) {
+  constexpr std::uint64_t kLow = 0x7f7f7f7f7f7f7f7fu;
+  std::uint64_t word;
+  std::memcpy(&word, data, sizeof(word));
+  return (((word & kLow) + kLow) | word) & ~kLow;
+}
+
 // Writes the positions of all `count` nonzero elements.
 template <typename T>
 void find_nonzero(std::span<const T> values, std::int64_t count, std::int64_t* positions) {
@@ -35,14 +59,19 @@ void find_nonzero(std::span<const T> values, std::int64_t count, std::int64_t* p
   const T* data = values.data();
   std::int64_t found = 0;
   std::int64_t i = 0;
-  if constexpr (sizeof(T) == 1) {
-    // Masks are mostly empty: skip eight zeros at a time.
-    for (; found < count && i + 8 <= size; i += 8) {
-      std::uint64_t word;
-      std::memcpy(&word, data + i, 8);
-      if (word == 0) continue;
-      for (std::int64_t k = i; k < i + 8; ++k) {
-        if (is_set(data[k])) positions[found++] = k;
+  if constexpr (sizeof(T) == 1 && std::endian::native == std::endian::little) {
+    // Masks are mostly empty: 64 zeros are passed over at a time.
+    constexpr std::int64_t kStep = 64;
+    for (; found < count && i + kStep <= size; i += kStep) {
+      std::array<std::uint64_t, 8> words;
+      std::memcpy(words.data(), data + i, kStep);
+      std::uint64_t any = 0;
+      for (const std::uint64_t word : words) any |= word;
+      if (any == 0) continue;
+      for (std::int64_t k = i; k < i + kStep; k += 8) {
+        for (std::uint64_t bits = nonzero_bytes(data + k); bits != 0; bits &= bits - 1) {
+          positions[found++] = k + std::countr_zero(bits) / 8;
+        }
       }
     }
   }

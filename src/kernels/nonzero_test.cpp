@@ -1,3 +1,4 @@
+#include <cstring>
 #include <limits>
 
 #include "kernels/kernel_testing.h"
@@ -17,7 +18,7 @@ TEST(NonZero, ListsCoordinatesByDimension) {
 }
 
 TEST(NonZero, FindsEveryBitOfAMask) {
-  for (const I size : {1, 7, 8, 9, 64, 100}) {
+  for (const I size : {1, 7, 8, 9, 64, 100, 300}) {
     for (I step = 1; step <= size; ++step) {
       Tensor mask = Tensor::allocate(ElementType::kBool, {size});
       std::vector<I> expected;
@@ -28,6 +29,23 @@ TEST(NonZero, FindsEveryBitOfAMask) {
       ASSERT_EQ(elements<I>(run("NonZero", {mask})), expected) << size << ' ' << step;
     }
   }
+}
+
+// What comes from outside need not be 0 or 1.
+TEST(NonZero, TakesAnyByteForTrue) {
+  std::vector<I> expected;
+  Tensor mask = Tensor::allocate(ElementType::kBool, {1000});
+  Tensor numbers = Tensor::allocate(ElementType::kInt8, {1000});
+  auto* bytes = static_cast<std::uint8_t*>(mask.raw_data());
+  for (I i = 0; i < 1000; ++i) {
+    bytes[i] = i % 3 == 0 ? static_cast<std::uint8_t>(i) : 0;
+    if (bytes[i] != 0) expected.push_back(i);
+  }
+  std::memcpy(numbers.raw_data(), bytes, 1000);
+  EXPECT_EQ(elements<I>(run("NonZero", {mask})), expected);
+  EXPECT_EQ(elements<I>(run("NonZero", {numbers})), expected);
+  std::memset(mask.raw_data(), 0xff, 1000);
+  EXPECT_EQ(run("NonZero", {mask}).shape(), Shape({1, 1000}));
 }
 
 TEST(NonZero, TakesScalarsEmptyTensorsNaNAndStrings) {

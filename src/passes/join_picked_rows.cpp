@@ -5,12 +5,15 @@
 // A column is N values, one of each list, that are made by N nodes which differ in nothing but what they read of their
 // list. From each Concat the columns it depends on are followed back. A column is joined where its nodes' results are
 // read by joined columns and by Concats of just them; what a joined column reads of one that is not is concatenated.
+// Rows that are looked up in a table of each list are looked up in one table, where the tables lie in one.
 #include <algorithm>
 #include <cstring>
 #include <map>
 #include <numeric>
 #include <unordered_map>
 
+#include "passes/joined_tables.h"
+#include "passes/known_sign.h"
 #include "passes/match.h"
 #include "passes/row_axes.h"
 #include "passes/rules.h"
@@ -32,7 +35,8 @@ struct Step {
   std::vector<NodeId> nodes;
   int axis = 0;
   std::vector<int> input_axes;
-  std::size_t root = 0;  // the first Concat that needs it
+  std::optional<JoinedTables> tables;  // of Gathers that each read another table
+  std::size_t root = 0;                // the first Concat that needs it
   bool joined = false;
 };
 
@@ -47,7 +51,7 @@ constexpr std::string_view kPicking[] = {"ClassNonMaxSuppression", "ClassTopK", 
 class Joiner {
  public:
   Joiner(Graph& graph, GraphRewriter& rewriter)
-      : graph_(graph), rewriter_(rewriter), sizes_(graph), order_(graph.topological_order()) {
+      : graph_(graph), rewriter_(rewriter), sizes_(graph), selections_(graph), order_(graph.topological_order()) {
     for (std::size_t i = 0; i < order_.size(); ++i) position_[order_[i]] = i;
   }
 
@@ -74,6 +78,7 @@ class Joiner {
       const std::int64_t axis = node.attributes.get_int("axis", 0);
       Root root{id, {node.inputs, static_cast<int>(axis < 0 ? axis + rank : axis)}};
       concats_.try_emplace(root.column, node.outputs[0]);
+      root_of_[id] = roots_.size();
       roots_.push_back(std::move(root));
     }
   }
@@ -111,7 +116,7 @@ class Joiner {
 
   // The nodes that make a column, where they are alike and compute row by row.
   std::optional<Step> step_of(const Column& column) {
-    Step step{{}, column.axis, {}};
+    Step step{{}, column.axis, {}, {}};
     for (const ValueId part : column.parts) {
       const Node* node = part == kNoValue ? nullptr : graph_.producer(part);
       if (node == nullptr || rank_of(graph_, part) != rank_of(graph_, column.parts[0])) return std::nullopt;
@@ -134,11 +139,28 @@ class Joiner {
     }
     for (std::size_t i = 0; i < first.inputs.size(); ++i) {
       if (step.input_axes[i] != kNoRows) continue;
-      for (const NodeId id : step.nodes) {
-        if (!same_value(first.inputs[i], graph_.node(id).inputs[i])) return std::nullopt;
-      }
+      const bool same = std::ranges::all_of(
+          step.nodes, [&](NodeId id) { return same_value(first.inputs[i], graph_.node(id).inputs[i]); });
+      if (same) continue;
+      if (i == 0 && first.op == "Gather") step.tables = tables_of(step);
+      if (!step.tables) return std::nullopt;
     }
     return step;
+  }
+
+  // The table that Gathers along axis 0 by lists of rows can all read.
+  std::optional<JoinedTables> tables_of(const Step& step) const {
+    std::vector<ValueId> tables;
+    for (const NodeId id : step.nodes) {
+      const Node& node = graph_.node(id);
+      const ValueType& rows = type_of(graph_, node.inputs[1]);
+      if (node.attributes.get_int("axis", 0) != 0 || step.axis != 0 || rows.dims.size() != 1 ||
+          rows.element != ElementType::kInt64 || !never_negative(graph_, node.inputs[1])) {
+        return std::nullopt;
+      }
+      tables.push_back(node.inputs[0]);
+    }
+    return joined_tables(selections_, tables);
   }
 
   // One value, or constants of equal content.
@@ -181,14 +203,17 @@ class Joiner {
   // Whether a node that reads part k of a column reads it as a Concat of the column or as a joined step's node does.
   bool reads_column(NodeId user, std::size_t k, const Column& column) const {
     const Node& node = graph_.node(user);
-    if (is_op(node, "Concat") && node.inputs == column.parts) return concats_.contains(column);
+    if (const auto root = root_of_.find(user); root != root_of_.end() && roots_[root->second].column == column) {
+      return true;
+    }
     const auto found = step_of_node_.find(user);
     if (found == step_of_node_.end()) return false;
     const Step& step = *found->second;
     if (step.nodes.size() != column.parts.size() || step.nodes[k] != user) return false;
     for (std::size_t i = 0; i < node.inputs.size(); ++i) {
       if (node.inputs[i] != column.parts[k]) continue;
-      if (step.input_axes[i] != column.axis || input_column(step, i) != column) return false;
+      // What begins at a row of its own in a table has to be apart.
+      if (step.tables || step.input_axes[i] != column.axis || input_column(step, i) != column) return false;
     }
     return true;
   }
@@ -218,60 +243,105 @@ class Joiner {
 
   bool join(std::size_t group) {
     // Those of the group, from what is read to what reads.
-    std::vector<Step*> steps;
-    for (auto& [key, step] : steps_) {
+    std::vector<const Step*> steps;
+    for (const auto& [key, step] : steps_) {
       if (step.joined && group_of(step.root) == group) steps.push_back(&step);
     }
-    if (steps.empty()) return false;
     std::ranges::sort(steps, {}, [&](const Step* step) { return position_.at(step->nodes[0]); });
-    std::map<Column, ValueId> values;
-    NodeId at = kNoNode;
     std::vector<const Root*> roots;
     for (std::size_t i = 0; i < roots_.size(); ++i) {
       const auto found = step_of_node_.find(graph_.value(roots_[i].column.parts[0]).producer);
       if (group_of(i) != group || found == step_of_node_.end() || !makes(*found->second, roots_[i].column)) continue;
-      at = roots_[i].concat;
       roots.push_back(&roots_[i]);
     }
     if (roots.empty()) return false;
-    Edit edit(graph_, at);
-    std::size_t added = 0;
-    const auto joined = [&](const Column& column) {
-      const auto [found, is_new] = values.try_emplace(column, kNoValue);
-      if (!is_new) return found->second;
-      if (const auto concat = concats_.find(column); concat != concats_.end()) return found->second = concat->second;
-      ++added;
-      tensor::Attributes axis;
-      axis.set("axis", static_cast<std::int64_t>(column.axis));
-      return found->second = edit.node(stand_in(make_node("Concat", column.parts, std::move(axis)), "Concat", 1),
-                                       joined_type(column));
-    };
+    Join join{Edit(graph_, roots[0]->concat), {}, {}, 0};
     std::size_t removed = roots.size();
     for (const Step* step : steps) {
       removed += step->nodes.size() - 1;
-      Node node = copy_node(graph_.node(step->nodes[0]));
-      for (std::size_t i = 0; i < node.inputs.size(); ++i) {
-        if (step->input_axes[i] != kNoRows) node.inputs[i] = joined(input_column(*step, i));
-      }
-      node.stands_for.clear();
-      for (const NodeId id : step->nodes) {
-        const Node& old = graph_.node(id);
-        node.stands_for.insert(node.stands_for.end(), old.stands_for.begin(), old.stands_for.end());
-      }
-      if (node.stands_for.empty()) node.stands_for.assign(step->nodes.size(), node.op);
-      std::vector<Column> columns;
-      std::vector<std::pair<std::string, ValueType>> outputs;
-      for (std::size_t o = 0; o < graph_.node(step->nodes[0]).outputs.size(); ++o) {
-        Column column = output_column(*step, o);
-        outputs.emplace_back("", column.parts[0] == kNoValue ? ValueType{} : joined_type(column));
-        columns.push_back(std::move(column));
-      }
-      const std::vector<ValueId> made = edit.nodes(std::move(node), std::move(outputs));
-      for (std::size_t o = 0; o < made.size(); ++o) values[columns[o]] = made[o];
+      add(join, *step);
     }
-    if (added >= removed) return false;
-    for (const Root* root : roots) edit.replace(graph_.node(root->concat).outputs[0], values.at(root->column));
-    return rewriter_.apply(at, edit);
+    if (join.added >= removed) return false;
+    for (const Root* root : roots) {
+      join.edit.replace(graph_.node(root->concat).outputs[0], join.values.at(root->column));
+    }
+    return rewriter_.apply(roots[0]->concat, join.edit);
+  }
+
+  // An edit and the joined columns it has so far.
+  struct Join {
+    Edit edit;
+    std::map<Column, ValueId> values;
+    std::map<std::pair<Column, std::vector<std::int64_t>>, ValueId> shifted;
+    std::size_t added;  // nodes beside those of joined steps
+  };
+
+  ValueId joined(Join& join, const Column& column) const {
+    const auto [found, is_new] = join.values.try_emplace(column, kNoValue);
+    if (!is_new) return found->second;
+    const auto concat = concats_.find(column);
+    return found->second = concat != concats_.end() ? concat->second : concatenated(join, column.parts, column);
+  }
+
+  // `parts` have the types of the column's.
+  ValueId concatenated(Join& join, std::vector<ValueId> parts, const Column& column) const {
+    ++join.added;
+    tensor::Attributes axis;
+    axis.set("axis", static_cast<std::int64_t>(column.axis));
+    return join.edit.node(stand_in(make_node("Concat", std::move(parts), std::move(axis)), "Concat", 1),
+                          joined_type(column));
+  }
+
+  // A column of rows, each list's counted from where its table starts.
+  ValueId shifted(Join& join, const Column& column, const std::vector<std::int64_t>& starts) const {
+    const auto [found, is_new] = join.shifted.try_emplace({column, starts}, kNoValue);
+    if (!is_new) return found->second;
+    std::vector<ValueId> parts;
+    for (std::size_t k = 0; k < starts.size(); ++k) {
+      parts.push_back(column.parts[k]);
+      if (starts[k] == 0) continue;
+      ++join.added;
+      const ValueId start = join.edit.constant(Tensor::scalar<std::int64_t>(starts[k]));
+      parts.back() =
+          join.edit.node(stand_in(make_node("Add", {parts.back(), start}), "Add", 1), type_of(graph_, column.parts[k]));
+    }
+    return found->second = concatenated(join, std::move(parts), column);
+  }
+
+  ValueId table(Join& join, const JoinedTables& tables, ElementType element) const {
+    if (tables.value == kNoValue) return join.edit.constant(tables.constant);
+    const auto& present = type_of(graph_, tables.value).dims;
+    if (std::ranges::equal(present, tables.dims, {}, &tensor::Dim::size)) return tables.value;
+    ++join.added;
+    const ValueId shape = join.edit.constant(int_tensor(tables.dims));
+    return join.edit.node(stand_in(make_node("Reshape", {tables.value, shape}), "Reshape", 1),
+                          list_type(element, tables.dims));
+  }
+
+  // The one node for a step's.
+  void add(Join& join, const Step& step) const {
+    Node node = copy_node(graph_.node(step.nodes[0]));
+    for (std::size_t i = 0; i < node.inputs.size(); ++i) {
+      if (step.input_axes[i] == kNoRows) continue;
+      const Column column = input_column(step, i);
+      node.inputs[i] = step.tables ? shifted(join, column, step.tables->starts) : joined(join, column);
+    }
+    if (step.tables) node.inputs[0] = table(join, *step.tables, type_of(graph_, node.inputs[0]).element);
+    node.stands_for.clear();
+    for (const NodeId id : step.nodes) {
+      const Node& old = graph_.node(id);
+      node.stands_for.insert(node.stands_for.end(), old.stands_for.begin(), old.stands_for.end());
+    }
+    if (node.stands_for.empty()) node.stands_for.assign(step.nodes.size(), node.op);
+    std::vector<Column> columns;
+    std::vector<std::pair<std::string, ValueType>> outputs;
+    for (std::size_t o = 0; o < graph_.node(step.nodes[0]).outputs.size(); ++o) {
+      columns.push_back(output_column(step, o));
+      const bool made = columns.back().parts[0] != kNoValue;
+      outputs.emplace_back("", made ? joined_type(columns.back()) : ValueType{});
+    }
+    const std::vector<ValueId> made = join.edit.nodes(std::move(node), std::move(outputs));
+    for (std::size_t o = 0; o < made.size(); ++o) join.values[columns[o]] = made[o];
   }
 
   Column output_column(const Step& step, std::size_t position) const {
@@ -306,9 +376,11 @@ class Joiner {
   Graph& graph_;
   GraphRewriter& rewriter_;
   SizeOrigins sizes_;
+  const Selections selections_;
   const std::vector<NodeId> order_;
   std::unordered_map<NodeId, std::size_t> position_;
   std::vector<Root> roots_;
+  std::unordered_map<NodeId, std::size_t> root_of_;
   std::vector<std::size_t> group_;
   std::map<Column, ValueId> concats_;
   std::map<std::pair<std::vector<NodeId>, int>, Step> steps_;

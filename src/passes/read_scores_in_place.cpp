@@ -13,14 +13,6 @@ namespace {
 
 constexpr std::string_view kOps[] = {"ClassNonMaxSuppression", "ClassTopK"};
 
-// Whether a view's elements lie one after another.
-bool is_dense(const View& view) {
-  const View present = squeezed(view);
-  if (present.open_axis() >= 0) return false;
-  const std::optional<View> dense = layout_of(present.dims);
-  return dense && dense->strides == present.strides;
-}
-
 // Makes the operator read its scores elsewhere; false where they are nothing but themselves.
 bool read(Graph& graph, GraphRewriter& rewriter, const Selections& selections, NodeId at) {
   const Node& node = graph.node(at);

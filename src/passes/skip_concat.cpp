@@ -1,4 +1,5 @@
-// skip-concat: a Gather or Slice of one element of a Concat of single elements reads that element directly.
+// skip-concat: a Gather or Slice of one element of a Concat of single elements reads that element directly, and a Split
+// of a Concat into its inputs gives those inputs. Torchvision joins the levels of a pyramid and splits them again.
 #include <algorithm>
 
 #include "passes/match.h"
@@ -8,18 +9,47 @@ namespace lanner::passes {
 
 namespace {
 
-constexpr std::string_view kOps[] = {"Gather", "Slice"};
+constexpr std::string_view kOps[] = {"Gather", "Slice", "Split"};
 
 // The elements of a rank 1 value, as far as its type says; -1 otherwise.
 std::int64_t count_of(const Graph& graph, ValueId value) {
   return rank_of(graph, value) == 1 ? type_of(graph, value).dims[0].size : -1;
 }
 
+// The inputs of a Concat in place of a Split's outputs.
+Verdict undo(const Graph& graph, const Node& split, const Node& concat, Edit& edit) {
+  const int rank = rank_of(graph, split.inputs[0]);
+  const auto axis_of = [&](const Node& node) {
+    const std::int64_t axis = node.attributes.get_int("axis", 0);
+    return axis < 0 ? axis + rank : axis;
+  };
+  const std::int64_t axis = axis_of(split);
+  if (rank < 0 || axis < 0 || axis >= rank || axis != axis_of(concat)) return no_match();
+  if (split.outputs.size() != concat.inputs.size()) return near_miss("the parts are not those that were joined");
+  const auto size_of = [&](ValueId value) {
+    return rank_of(graph, value) == rank ? type_of(graph, value).dims[static_cast<std::size_t>(axis)].size : -1;
+  };
+  const auto sizes = constant_ints(graph, input(split, 1));
+  for (std::size_t i = 0; i < split.outputs.size(); ++i) {
+    const std::int64_t size = size_of(concat.inputs[i]);
+    // Without sizes, all parts are as large, but the last may be smaller.
+    const bool same = sizes ? sizes->size() == split.outputs.size() && size == (*sizes)[i]
+                            : !has_input(split, 1) && size == size_of(concat.inputs[0]);
+    if (size < 0 || !same) return near_miss("the parts are not known to be those that were joined");
+  }
+  for (std::size_t i = 0; i < split.outputs.size(); ++i) {
+    if (split.outputs[i] != kNoValue) edit.replace(split.outputs[i], concat.inputs[i]);
+  }
+  return rewrite();
+}
+
 Verdict skip(const Graph& graph, NodeId at, Edit& edit) {
   const Node& node = graph.node(at);
-  if (!node.domain.empty() || node.inputs.empty() || node.outputs[0] == kNoValue) return no_match();
+  if (!node.domain.empty() || node.inputs.empty()) return no_match();
   const Node* concat = node.inputs[0] == kNoValue ? nullptr : graph.producer(node.inputs[0]);
   if (concat == nullptr || !is_op(*concat, "Concat")) return no_match();
+  if (node.op == "Split") return undo(graph, node, *concat, edit);
+  if (node.outputs[0] == kNoValue) return no_match();
   std::int64_t total = 0;
   for (const ValueId part : concat->inputs) {
     const std::int64_t count = count_of(graph, part);
@@ -77,6 +107,7 @@ Verdict skip(const Graph& graph, NodeId at, Edit& edit) {
 }  // namespace
 
 constinit const Rule kSkipConcat{
-    "skip-concat", "Reads a single element that passes through a Concat from where it comes from.", kOps, skip};
+    "skip-concat", "Reads a single element, or the parts, that pass through a Concat from where they come from.", kOps,
+    skip};
 
 }  // namespace lanner::passes

@@ -54,5 +54,50 @@ TEST(SkipConcat, DeclinesPartsOfUnknownLength) {
   expect_declines(builder.graph, kSkipConcat);
 }
 
+// Three levels, joined.
+struct Levels : Builder {
+  std::vector<ValueId> levels{input("a", "float32[1,4,2]"), input("b", "float32[1,2,2]"), input("c", "float32[1,1,2]")};
+  ValueId all = node("Concat", levels, attributes({{"axis", I{1}}}), "float32[1,7,2]");
+
+  void split(std::initializer_list<I> sizes, I axis) {
+    const auto parts =
+        nodes("Split", {all, constant(ints(sizes))}, static_cast<int>(sizes.size()), attributes({{"axis", axis}}));
+    for (const ValueId part : parts) output(node("Neg", {part}));
+  }
+  Inputs inputs() const { return {numbers({1, 4, 2}), numbers({1, 2, 2}, 2), numbers({1, 1, 2}, 3)}; }
+};
+
+TEST(SkipConcat, SplitsIntoWhatWasJoined) {
+  for (const I axis : {1, -2}) {
+    Levels p;
+    p.split({4, 2, 1}, axis);
+    expect_rewrites(p.graph, kSkipConcat, "Neg Neg Neg", p.inputs());
+  }
+  Builder equal;
+  const std::vector<ValueId> parts{equal.input("a", "float32[2]"), equal.input("b", "float32[2]")};
+  const ValueId all = equal.node("Concat", parts, attributes({{"axis", I{0}}}), "float32[4]");
+  for (const ValueId part : equal.nodes("Split", {all}, 2, attributes({{"num_outputs", I{2}}}))) {
+    equal.output(equal.node("Neg", {part}));
+  }
+  expect_rewrites(equal.graph, kSkipConcat, "Neg Neg", {numbers({2}), numbers({2}, 2)});
+}
+
+TEST(SkipConcat, DeclinesOtherSplits) {
+  Levels sizes;
+  sizes.split({2, 4, 1}, 1);
+  expect_declines(sizes.graph, kSkipConcat, "not known to be those");
+  Levels fewer;
+  fewer.split({4, 3}, 1);
+  expect_declines(fewer.graph, kSkipConcat, "not those that were joined");
+  Levels across;
+  across.split({1, 1}, 2);
+  expect_declines(across.graph, kSkipConcat);
+  Builder open;
+  const std::vector<ValueId> parts{open.input("a", "float32[?]"), open.input("b", "float32[2]")};
+  const ValueId all = open.node("Concat", parts, attributes({{"axis", I{0}}}), "float32[?]");
+  for (const ValueId part : open.nodes("Split", {all, open.constant(ints({2, 2}))}, 2)) open.output(part);
+  expect_declines(open.graph, kSkipConcat, "not known to be those");
+}
+
 }  // namespace
 }  // namespace lanner::passes::testing

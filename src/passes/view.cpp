@@ -194,6 +194,13 @@ View squeezed(const View& view) {
   return result;
 }
 
+bool is_dense(const View& view) {
+  const View present = squeezed(view);
+  if (present.open_axis() >= 0) return false;
+  const std::optional<View> dense = layout_of(present.dims);
+  return dense && dense->strides == present.strides;
+}
+
 bool same_but_offset(const View& a, const View& b) {
   const View x = squeezed(a);
   const View y = squeezed(b);

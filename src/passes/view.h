@@ -44,6 +44,8 @@ std::optional<View> sliced(View view, int axis, std::int64_t start, std::int64_t
 
 // The view without its axes of size 1.
 View squeezed(const View& view);
+// Whether all is known of the layout, and the elements lie one after another in the base.
+bool is_dense(const View& view);
 // Whether both show the same elements, apart from where they begin; `whole` does not count.
 bool same_but_offset(const View& a, const View& b);
 inline bool same_view(const View& a, const View& b) {
