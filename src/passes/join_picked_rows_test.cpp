@@ -156,7 +156,41 @@ TEST(JoinPickedRows, AGatherByPickedRowsFromOneTable) {
   expect_joins(p, "Concat Concat Gather");
 }
 
-// Each list has a table of its own, so the rows of each are looked up by themselves.
+// Anchors are constants of each level, boxes are split from those of all.
+TEST(JoinPickedRows, LooksUpInOneTableWhatIsPartOfIt) {
+  Lists p(3);
+  const ValueId all = p.constant(numbers({1, 18, 2}, 9));
+  const ValueId hidden = p.node("Neg", {all}, {}, "float32[1,18,2]");
+  const auto parts = p.nodes("Split", {hidden, p.axes({6, 6, 6})}, 3, attributes({{"axis", I{1}}}), "float32[1,6,2]");
+  std::vector<ValueId> boxes;
+  for (std::size_t k = 0; k < 3; ++k) {
+    const ValueId anchors = p.constant(numbers({6, 2}, static_cast<unsigned>(k)));
+    const ValueId table = p.node("Squeeze", {parts[k], p.axes({0})}, {}, "float32[6,2]");
+    boxes.push_back(p.node("Add",
+                           {p.node("Gather", {table, p.places[k]}, {}, "float32[?,2]"),
+                            p.node("Gather", {anchors, p.places[k]}, {}, "float32[?,2]")},
+                           {}, "float32[?,2]"));
+  }
+  p.output(p.joined(boxes, "float32[?,2]"));
+  p.meet([](ValueId list) { return list; }, kTable);
+  expect_joins(p, "Neg Concat Add Add Concat Reshape Gather Gather Add");
+}
+
+// A negative number counts from the end of its own table.
+TEST(JoinPickedRows, DeclinesOneTableForRowsThatMayBeNegative) {
+  Lists p(3);
+  std::vector<ValueId> parts;
+  for (std::size_t k = 0; k < 3; ++k) {
+    const ValueId rows = p.node("Neg", {p.places[k]}, {}, "int64[?]");
+    parts.push_back(
+        p.node("Gather", {p.constant(numbers({6, 2}, static_cast<unsigned>(k))), rows}, {}, "float32[?,2]"));
+  }
+  p.output(p.joined(parts, "float32[?,2]"));
+  p.meet([](ValueId list) { return list; }, kTable);
+  expect_declines(p.graph, kJoinPickedRows);
+}
+
+// Something of each list is its own.
 TEST(JoinPickedRows, BeginsWhereListsDiffer) {
   Lists p(3);
   std::vector<ValueId> parts;
