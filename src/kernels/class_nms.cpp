@@ -65,7 +65,7 @@ void run_class_nms(KernelContext& context, const SiblingLayout& layout, bool cen
   Tensor picked_boxes;
   if (activation == Activation::kSigmoid) {
     problem.logits = logit_bound(filter).has_value();
-    if (!problem.logits) scores = score_all(context, scores);
+    if (!problem.logits) scores = score_all(context, scores.values<float>());
   } else if (activation == Activation::kSoftmax) {
     picked = pick_softmax_rows(context, scores, layout, count, filter);
     if (picked.rows) {

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <limits>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "base/fail.h"
@@ -43,7 +44,7 @@ struct Settings {
 };
 
 void run_class_topk(KernelContext& context, const Settings& settings) {
-  const SiblingLayout& layout = settings.layout;
+  SiblingLayout layout = settings.layout;
   // With Softmax, of the rows of which a score can pass.
   PickedScores picked{context.input(0), {}};
   Tensor& scores = picked.scores;
@@ -63,13 +64,18 @@ void run_class_topk(KernelContext& context, const Settings& settings) {
   if (logits) {
     collected.floor = *bound;
   } else if (settings.activation == Activation::kSigmoid) {
-    scores = score_all(context, scores);
+    const std::span<const float> used = layout.used(scores, count);
+    if (!used.empty()) {
+      const std::ptrdiff_t first = used.data() - scores.data<float>();
+      for (std::int64_t& offset : layout.offsets) offset -= first;
+    }
+    scores = score_all(context, used);
   } else if (settings.activation == Activation::kSoftmax) {
     picked = pick_softmax_rows(context, scores, layout, count, filter);
     count = picked.row_count();
   }
   const int threads = worthwhile_threads(
-      context.threads(), estimate_work_ns(scores.values<float>(), layout.sibling_count() * count, collected));
+      context.threads(), estimate_work_ns(layout.used(scores, count), layout.sibling_count() * count, collected));
   const auto runs = sibling_runs(layout.offsets, layout.row_stride, count, threads);
   std::vector<std::vector<std::uint32_t>> best(runs.size());
   std::vector<std::size_t> sizes(layout.offsets.size());

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <limits>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -86,6 +87,14 @@ struct SiblingLayout {
     if (row_stride < 0) {
       base::invalid("op.attribute", "attribute 'row_stride' must not be negative, but is {}", row_stride);
     }
+  }
+  // The elements of `scores`, which check() allowed, from the first to the last that a sibling has among `row_count`
+  // rows.
+  std::span<const float> used(const Tensor& scores, std::int64_t row_count) const {
+    if (row_count <= 0 || offsets.empty()) return {};
+    const auto [first, last] = std::minmax_element(offsets.begin(), offsets.end());
+    return scores.values<float>().subspan(static_cast<std::size_t>(*first),
+                                          static_cast<std::size_t>(*last - *first + (row_count - 1) * row_stride + 1));
   }
   std::int64_t sibling_count() const { return static_cast<std::int64_t>(offsets.size()); }
 

@@ -37,12 +37,12 @@ LANNER_MULTIVERSION std::uint32_t keys_of_scores(const float* scores, std::uint3
 
 }  // namespace
 
-Tensor score_all(KernelContext& context, const Tensor& logits) {
-  Tensor scores = context.allocate_scratch(ElementType::kFloat32, logits.shape());
-  base::parallel_for(context.threads(), logits.element_count(), kElementGrain,
-                     [&](std::int64_t begin, std::int64_t end) {
-                       math::sigmoid_array(logits.data<float>() + begin, scores.data<float>() + begin, end - begin);
-                     });
+Tensor score_all(KernelContext& context, std::span<const float> logits) {
+  const auto count = static_cast<std::int64_t>(logits.size());
+  Tensor scores = context.allocate_scratch(ElementType::kFloat32, {count});
+  base::parallel_for(context.threads(), count, kElementGrain, [&](std::int64_t begin, std::int64_t end) {
+    math::sigmoid_array(logits.data() + begin, scores.data<float>() + begin, end - begin);
+  });
   return scores;
 }
 

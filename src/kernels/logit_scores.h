@@ -3,6 +3,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "kernels/head_loops.h"
@@ -10,8 +11,8 @@
 
 namespace lanner::kernels {
 
-// The scores of all of `logits`, float32.
-Tensor score_all(KernelContext& context, const Tensor& logits);
+// The scores of all of `logits`, float32 of one axis.
+Tensor score_all(KernelContext& context, std::span<const float> logits);
 
 // A bound such that the score of every logit up to it is not above `floor`; a logit above it may still have such a
 // score. Nothing where `floor` allows no such bound, or all scores, or NaN.
