@@ -31,6 +31,8 @@ DENSE_THRESHOLD = 1e-8  # the TensorFlow Object Detection API's default
 MAX_COMMITTED_BYTES = 300_000
 NOTHING = -30.0  # a logit below every threshold
 STEP = 0.5  # of rounded logits
+LEVEL_SIDES = (32, 16, 8, 4, 2)  # cells along a side of each level of a pyramid
+HEAD_RULES = ["batch-heads", "skip-concat", "gather-single", "fuse-class-activation", "read-scores-in-place"]
 
 
 def logits_of(inputs):
@@ -145,6 +147,48 @@ def test_the_same_detections_in_the_same_order(head, case):
             np.testing.assert_allclose(ours[name], expected, rtol=0, atol=ROUNDING, err_msg=name)
         else:
             np.testing.assert_array_equal(ours[name], expected, err_msg=name)
+
+
+def with_levels(name):
+    """A pyramid's fixture as it is in a whole model: an input for each level, joined first. With a function for inputs."""
+    model = onnx.load_model_from_string(model_of(name))
+    names = {}
+    joined = list(model.graph.input)
+    del model.graph.input[:]
+    for value in joined:
+        _, anchors, columns = (dim.dim_value for dim in value.type.tensor_type.shape.dim)
+        sizes = [anchors // sum(side * side for side in LEVEL_SIDES) * side * side for side in LEVEL_SIDES]
+        assert sum(sizes) == anchors
+        names[value.name] = [(f"{value.name}_{side}", size) for side, size in zip(LEVEL_SIDES, sizes, strict=True)]
+        model.graph.input.extend(
+            onnx.helper.make_tensor_value_info(level, onnx.TensorProto.FLOAT, [1, size, columns])
+            for level, size in names[value.name])
+        parts = [level for level, _ in names[value.name]]
+        model.graph.node.insert(0, onnx.helper.make_node("Concat", parts, [value.name], axis=1))
+
+    def split(inputs):
+        levels = {}
+        for key, parts in names.items():
+            ends = np.cumsum([size for _, size in parts])
+            cut = np.split(inputs[key], ends[:-1], axis=1)
+            levels |= {level: np.ascontiguousarray(part) for (level, _), part in zip(parts, cut, strict=True)}
+        return levels
+
+    return model.SerializeToString(), split
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if "retinanet" in name or "fcos" in name])
+def test_levels_of_a_pyramid(name):
+    model, split = with_levels(name)
+    fast, plain = lanner.compile(model, threads=2), lanner.compile(model, threads=2, disable_rules=HEAD_RULES)
+    operators = [row["operator"] for row in fast.explain().rows]
+    assert len(operators) < 120 and "Split" not in operators and "NonZero" not in operators
+    assert len(plain.explain().rows) > 300
+    for case in CASES:
+        inputs = split(case(head_inputs.kind_of(name)))
+        ours, expected = fast.run(inputs), plain.run(inputs)
+        for key in expected:
+            np.testing.assert_array_equal(ours[key], expected[key], err_msg=f"{key} of {case.__name__}")
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name.endswith("opset18")])
