@@ -65,6 +65,7 @@ class Joiner {
     for (std::size_t i = 0; i < roots_.size(); ++i) {
       if (group_of(i) == i && join(i)) return true;
     }
+    for (const auto& [node, reason] : declined_) rewriter_.near_miss(node, reason);
     return false;
   }
 
@@ -178,10 +179,22 @@ class Joiner {
     for (auto& [key, step] : steps_) steps.push_back(&step);
     std::ranges::sort(steps, std::greater<>(), [&](const Step* step) { return position_.at(step->nodes[0]); });
     for (Step* step : steps) {
-      step->joined = is_picked(*step) && is_read_by_joined(*step);
-      if (!step->joined) continue;
+      if (!is_picked(*step)) continue;
+      step->joined = is_read_by_joined(*step);
+      if (!step->joined) {
+        explain(*step);
+        continue;
+      }
       for (const NodeId id : step->nodes) step_of_node_[id] = step;
     }
+  }
+
+  // Of steps right before a Concat, why they are not joined.
+  void explain(const Step& step) {
+    const auto root = std::ranges::find_if(roots_, [&](const Root& of) { return makes(step, of.column); });
+    if (root == roots_.end()) return;
+    declined_.emplace_back(root->concat, fmt::format("what {} nodes of {} make is read elsewhere, too",
+                                                     step.nodes.size(), graph_.node(step.nodes[0]).op));
   }
 
   bool is_read_by_joined(const Step& step) const {
@@ -261,7 +274,10 @@ class Joiner {
       removed += step->nodes.size() - 1;
       add(join, *step);
     }
-    if (join.added >= removed) return false;
+    if (join.added >= removed) {
+      declined_.emplace_back(roots[0]->concat, "it would take as many operators to join the lists before");
+      return false;
+    }
     for (const Root* root : roots) {
       join.edit.replace(graph_.node(root->concat).outputs[0], join.values.at(root->column));
     }
@@ -386,9 +402,12 @@ class Joiner {
   std::map<std::pair<std::vector<NodeId>, int>, Step> steps_;
   std::unordered_map<NodeId, const Step*> step_of_node_;
   std::map<std::pair<ValueId, int>, bool> picked_;
+  std::vector<std::pair<NodeId, std::string>> declined_;
 };
 
 void join_all(Graph& graph, GraphRewriter& rewriter) {
+  const auto picks = [&](NodeId id) { return std::ranges::find(kPicking, graph.node(id).op) != std::end(kPicking); };
+  if (std::ranges::none_of(graph.topological_order(), picks)) return;
   while (Joiner(graph, rewriter).run()) {
   }
 }
