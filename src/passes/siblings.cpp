@@ -191,7 +191,7 @@ class Batcher {
     }
 
     // Of a lone list, nothing is left of what the last value is made by.
-    const NodeId at = group.back()->node;
+    const NodeId at = least == 1 ? group.back()->node : first.node;
     Edit edit(graph_, at);
     std::vector<SiblingOutputs> made;
     for (const Run& run : runs) {

@@ -158,7 +158,7 @@ def test_runs_can_be_chosen_and_tables_sorted_and_filtered(folder):
     assert result["filtered"] == ["NonMaxSuppression"]
     assert [number for number, _, _ in result["runs"]] == list(range(RUNS))
     for number, name, rectangles in result["runs"]:
-        assert name.startswith(f"run {number + 1} of {RUNS}: ") and rectangles > 100
+        assert name.startswith(f"run {number + 1} of {RUNS}: ") and rectangles > 50
 
 
 def test_what_a_loop_runs_has_a_row_of_its_own(folder):
@@ -187,4 +187,4 @@ def test_a_comparison_shows_either_profile(folder):
       return shown;""")
     assert len(result) == 2 and result[0][0].startswith("With head rules") and result[1][0].startswith("Without head rules")
     for button, pressed, title, rectangles in result:
-        assert button == pressed == title and rectangles > 100
+        assert button == pressed == title and rectangles > 50
