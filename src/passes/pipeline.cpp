@@ -23,7 +23,8 @@ constexpr const Rule* kBatchHeads[] = {&kFoldPickedShapes, &kBatchClassNms, &kBa
 // Arithmetic goes into weights before anything is fused with a convolution.
 constexpr const Rule* kFoldIntoConvolutions[] = {&kFusePadConv, &kFoldBatchNorm, &kFuseConvBias, &kFoldScaleShift};
 
-constexpr const Rule* kFuse[] = {&kFuseConvResidual, &kFuseConvActivation, &kFuseClassActivation, &kEliminateDeadCode};
+constexpr const Rule* kFuse[] = {&kFuseConvResidual, &kFuseConvActivation, &kFuseClassActivation, &kFuseColumns,
+                                 &kEliminateDeadCode};
 
 constexpr Pass kPasses[] = {
     {"simplify", kSimplify},

@@ -28,6 +28,7 @@ extern const Rule kBatchClassNms;
 extern const Rule kBatchClassTopK;
 extern const Rule kGroupNms;
 extern const Rule kFuseClassActivation;
+extern const Rule kFuseColumns;
 
 // Into convolutions.
 extern const Rule kFoldBatchNorm;
