@@ -40,7 +40,7 @@ struct PlannedStep {
 struct PlannedInput {
   std::uint32_t input;
   bool has_rows;
-  std::vector<std::pair<std::uint32_t, Slot>> columns;  // their numbers
+  std::vector<std::pair<std::uint32_t, Slot>> columns;  // by number
   std::size_t first_use = 0;                            // the first step that needs them
 };
 
@@ -82,6 +82,7 @@ class Planner {
     }
     plan.numbers = std::move(numbers_);
     for (PlannedInput& input : inputs_) {
+      std::ranges::sort(input.columns);
       if (!input.columns.empty()) plan.inputs.push_back(std::move(input));
     }
     std::ranges::stable_sort(plan.inputs, {}, &PlannedInput::first_use);
@@ -325,31 +326,35 @@ class ColumnMap final : public Kernel {
   // Brings an input's columns to where the steps expect them.
   void load(const ColumnLoops& loops, const PlannedInput& planned, const BoundInput& input, std::int64_t row_count,
             std::int64_t row, std::int64_t count, float* registers, std::vector<ColumnArgument>& slots) const {
-    if (!planned.has_rows) {
-      for (const auto& [column, slot] : planned.columns) slots[slot] = {input.data + column, true};
-      return;
-    }
-    const bool splits = (input.inner == 2 || input.inner == 4) && planned.columns.size() > 1;
+    const bool splits = planned.has_rows && (input.inner == 2 || input.inner == 4);
     const bool whole_blocks = count % static_cast<std::int64_t>(kColumnBlock) == 0;
-    for (std::int64_t outer = 0; outer < input.outer; ++outer) {
+    for (auto next = planned.columns.begin(); next != planned.columns.end();) {
+      const auto& [column, slot] = *next;
+      if (!planned.has_rows) {
+        slots[slot] = {input.data + column, true};
+        ++next;
+        continue;
+      }
+      const std::int64_t outer = column / input.inner;
       const float* rows = input.data + (outer * row_count + row) * input.inner;
-      std::array<float*, 4> split_off{};
-      for (const auto& [column, slot] : planned.columns) {
-        if (column / input.inner != outer) continue;
-        const std::int64_t inner = column % input.inner;
-        float* memory = registers + plan_.register_of[slot] * tile_rows_;
-        slots[slot].data = memory;
-        if (splits) {
-          split_off[static_cast<std::size_t>(inner)] = memory;
-        } else if (input.inner == 1 && whole_blocks) {
-          slots[slot].data = rows;
-        } else {
-          for (std::int64_t i = 0; i < count; ++i) memory[i] = rows[i * input.inner + inner];
-        }
-      }
+      float* memory = registers + plan_.register_of[slot] * tile_rows_;
+      slots[slot].data = memory;
       if (splits) {
-        loops.split(rows, static_cast<std::size_t>(input.inner), static_cast<std::size_t>(count), split_off.data());
+        // With the other columns of these rows, which are next to it.
+        std::array<float*, 4> columns{};
+        for (; next != planned.columns.end() && next->first / input.inner == outer; ++next) {
+          float* other = registers + plan_.register_of[next->second] * tile_rows_;
+          slots[next->second].data = columns[static_cast<std::size_t>(next->first % input.inner)] = other;
+        }
+        loops.split(rows, static_cast<std::size_t>(input.inner), static_cast<std::size_t>(count), columns.data());
+        continue;
       }
+      if (input.inner == 1 && whole_blocks) {
+        slots[slot].data = rows;
+      } else {
+        for (std::int64_t i = 0; i < count; ++i) memory[i] = rows[i * input.inner + column % input.inner];
+      }
+      ++next;
     }
   }
 

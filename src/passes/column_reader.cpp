@@ -160,9 +160,14 @@ bool is_row(const ColumnForm& form, int axis) {
   return axis >= form.row_begin && axis < form.row_end;
 }
 
-NodeReading reading(NodeReading::Kind kind, ValueId output, ColumnForm form) {
+NodeReading reading(NodeReading::Kind kind, ValueId output, ColumnForm form, bool rearranges = false) {
   const RowCount rows = form.rows;
-  return {kind, rows, {{output, std::move(form)}}};
+  return {kind, rearranges, rows, {{output, std::move(form)}}};
+}
+
+// Whether the columns of `to`, which are those of `from`, lie otherwise in memory.
+bool is_rearranged(const ColumnForm& from, const Dims& from_dims, const ColumnForm& to, const Dims& to_dims) {
+  return from.columns != to.columns || product(from_dims, 0, from.row_begin) != product(to_dims, 0, to.row_begin);
 }
 
 }  // namespace
@@ -457,7 +462,8 @@ std::optional<NodeReading> ColumnReader::read_transpose(const Node& node) {
     for (std::size_t i = 0; i < dims.size(); ++i) position[static_cast<std::size_t>(perm[i])] = index[i];
     form.columns.push_back(from->columns[number_of(position, *from_dims, from->row_begin, from->row_end)]);
   });
-  return reading(NodeReading::Kind::kMove, node.outputs[0], std::move(form));
+  const bool rearranges = is_rearranged(*from, *from_dims, form, dims);
+  return reading(NodeReading::Kind::kMove, node.outputs[0], std::move(form), rearranges);
 }
 
 // The columns at indices[i] along each axis i that is no row.
@@ -497,7 +503,7 @@ std::optional<NodeReading> ColumnReader::read_split(const Node& node) {
   if (narrowed[at(*axis)] < 1) return std::nullopt;
   const auto from = form_or_source(node.inputs[0], narrowed);
   if (!from || is_row(*from, *axis)) return std::nullopt;
-  NodeReading result{NodeReading::Kind::kMove, from->rows, {}};
+  NodeReading result{NodeReading::Kind::kMove, node.outputs.size() > 1, from->rows, {}};
   std::vector<Dims> indices = whole_axes(*dims);
   std::int64_t first = 0;
   for (std::size_t k = 0; k < node.outputs.size(); ++k) {
@@ -555,7 +561,8 @@ std::optional<NodeReading> ColumnReader::read_slice(const Node& node) {
   }
   auto form = picked(*from, *dims, indices);
   if (!form) return std::nullopt;
-  return reading(NodeReading::Kind::kMove, node.outputs[0], std::move(*form));
+  const bool rearranges = from->columns != form->columns;
+  return reading(NodeReading::Kind::kMove, node.outputs[0], std::move(*form), rearranges);
 }
 
 std::optional<NodeReading> ColumnReader::read_gather(const Node& node) {
@@ -578,13 +585,14 @@ std::optional<NodeReading> ColumnReader::read_gather(const Node& node) {
   indices[at(*axis)] = std::move(wanted);
   auto form = picked(*from, *dims, indices);
   if (!form) return std::nullopt;
+  const bool rearranges = from->columns != form->columns;
   // The axis gives way to those of the index.
   const int added = rank_of(graph_, node.inputs[1]) - 1;
   if (*axis < form->row_begin) {
     form->row_begin += added;
     form->row_end += added;
   }
-  return reading(NodeReading::Kind::kMove, node.outputs[0], std::move(*form));
+  return reading(NodeReading::Kind::kMove, node.outputs[0], std::move(*form), rearranges);
 }
 
 std::optional<NodeReading> ColumnReader::read_concat(const Node& node) {
@@ -629,7 +637,7 @@ std::optional<NodeReading> ColumnReader::read_concat(const Node& node) {
     const auto& [part, own] = parts[k];
     form.columns.push_back(part.columns[number_of(position, own, part.row_begin, part.row_end)]);
   });
-  return reading(NodeReading::Kind::kMove, node.outputs[0], std::move(form));
+  return reading(NodeReading::Kind::kMove, node.outputs[0], std::move(form), node.inputs.size() > 1);
 }
 
 }  // namespace lanner::passes

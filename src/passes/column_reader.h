@@ -33,10 +33,12 @@ struct SourceColumn {
   ValueId value;
   std::string layout;
   std::uint32_t column;
+  friend bool operator==(const SourceColumn&, const SourceColumn&) = default;
 };
 // The result of ColumnReader::steps() at this position.
 struct StepColumn {
   std::uint32_t step;
+  friend bool operator==(const StepColumn&, const StepColumn&) = default;
 };
 using Column = std::variant<float, SourceColumn, StepColumn>;
 
@@ -63,6 +65,7 @@ struct NodeReading {
     kCompute  // new ones
   };
   Kind kind;
+  bool rearranges;  // kMove: an element of the output is elsewhere in memory than before
   RowCount rows;
   std::vector<std::pair<ValueId, ColumnForm>> outputs;  // those that are narrow enough, in order
 };

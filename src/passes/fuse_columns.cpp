@@ -35,11 +35,14 @@ struct Region {
   std::vector<Member> members;
 };
 
+// The latest reason for each node that a region ends at.
+using Declined = std::map<NodeId, std::string>;
+
 // Finds regions: connected nodes with as many rows, no path from one of them to another through a node that is none.
 class RegionFinder {
  public:
-  RegionFinder(const Graph& graph, const std::unordered_set<NodeId>& excluded, GraphRewriter& rewriter)
-      : graph_(graph), excluded_(excluded), rewriter_(rewriter), reader_(graph) {}
+  RegionFinder(const Graph& graph, const std::unordered_set<NodeId>& excluded, Declined& declined)
+      : graph_(graph), excluded_(excluded), declined_(declined), reader_(graph) {}
 
   std::vector<Region> find() {
     for (const NodeId id : graph_.topological_order()) visit(id);
@@ -87,8 +90,7 @@ class RegionFinder {
     auto reading = reader_.read(node);
     if (!reading) {
       if (reader_.too_wide() > 0 && reads_computed(node)) {
-        rewriter_.near_miss(id,
-                            fmt::format("a value has {} columns, more than {}", reader_.too_wide(), kMaxFormColumns));
+        declined_[id] = fmt::format("a value has {} columns, more than {}", reader_.too_wide(), kMaxFormColumns);
       }
       return std::nullopt;
     }
@@ -129,7 +131,7 @@ class RegionFinder {
 
   const Graph& graph_;
   const std::unordered_set<NodeId>& excluded_;
-  GraphRewriter& rewriter_;
+  Declined& declined_;
   ColumnReader reader_;
   std::vector<Region::Member> members_;
   std::vector<std::size_t> parents_;
@@ -152,7 +154,7 @@ class RegionFuser {
     bool moves = false;
     bool computes = false;
     for (const Region::Member& member : region_.members) {
-      moves = moves || member.reading.kind == NodeReading::Kind::kMove;
+      moves = moves || member.reading.rearranges;
       computes = computes || member.reading.kind == NodeReading::Kind::kCompute;
     }
     return moves && computes && !outputs_.empty();
@@ -278,26 +280,27 @@ class RegionFuser {
 // declined take part in none, which may set others free.
 void fuse(Graph& graph, GraphRewriter& rewriter) {
   std::unordered_set<NodeId> excluded;
-  bool changed = true;
-  while (changed) {
+  Declined declined;
+  for (bool changed = true; changed;) {
     changed = false;
-    RegionFinder finder(graph, excluded, rewriter);
+    RegionFinder finder(graph, excluded, declined);
     for (const Region& region : finder.find()) {
       RegionFuser fuser(graph, finder.reader(), region);
       if (fuser.worthwhile_kind()) {
         const NodeId at = fuser.at();
         Edit edit(graph, at);
-        const std::string declined = fuser.fuse(edit);
-        if (!declined.empty()) {
-          rewriter.near_miss(at, declined);
-        } else if (rewriter.apply(at, edit)) {
+        std::string why = fuser.fuse(edit);
+        if (why.empty() && rewriter.apply(at, edit)) {
           changed = true;
           break;
         }
+        if (!why.empty()) declined[at] = std::move(why);
       }
-      for (const Region::Member& member : region.members) excluded.insert(member.node);
-      changed = true;
+      for (const Region::Member& member : region.members) changed = excluded.insert(member.node).second || changed;
     }
+  }
+  for (auto& [node, why] : declined) {
+    if (!graph.node(node).removed) rewriter.near_miss(node, std::move(why));
   }
 }
 
