@@ -10,7 +10,7 @@
 
 namespace lanner::kernels {
 
-inline constexpr std::size_t kTileRows = 256;
+inline constexpr std::size_t kTileRows = 512;
 inline constexpr std::size_t kColumnBlock = 16;
 
 // A column of numbers, or one number (at `data`) for all rows.

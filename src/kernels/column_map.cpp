@@ -168,11 +168,15 @@ class Planner {
   std::size_t column_count_ = 0;
 };
 
-// An input as a run sees it: column c of row r is data[c / inner * outer_step + c % inner + r * inner].
-struct BoundInput {
-  const float* data = nullptr;
-  std::int64_t outer = 1;
-  std::int64_t inner = 1;
+constexpr Slot kNoSlot = ~Slot{0};
+
+// How a run brings columns of an input to the slots where steps expect them, before the step `first_use`.
+struct Load {
+  const float* data = nullptr;  // of the first row
+  std::int64_t stride = 0;      // from row to row; 0 for one number
+  bool splits = false;  // the columns of rows of `stride` are slots[0], slots[1], ... instead of one in slots[0]
+  std::array<Slot, 4> slots{kNoSlot, kNoSlot, kNoSlot, kNoSlot};
+  std::size_t first_use = 0;
 };
 
 struct BoundResult {
@@ -180,6 +184,22 @@ struct BoundResult {
   std::size_t outer = 1;
   std::size_t inner = 1;
 };
+
+// About how long a step takes for one row.
+constexpr std::int64_t kCostsPerNs = 20;
+constexpr std::int64_t cost(ColumnOp op) {
+  switch (op) {
+    case ColumnOp::kExp:
+    case ColumnOp::kSigmoid:
+      return 8;
+    case ColumnOp::kDiv:
+    case ColumnOp::kReciprocal:
+    case ColumnOp::kSqrt:
+      return 4;
+    default:
+      return 1;
+  }
+}
 
 class ColumnMap final : public Kernel {
  public:
@@ -193,70 +213,87 @@ class ColumnMap final : public Kernel {
     }
     const std::size_t rows = kRegisterFloats / std::max(plan_.register_count, 1u) / kColumnBlock * kColumnBlock;
     tile_rows_ = static_cast<std::int64_t>(std::min(rows, kTileRows));
-    for (const PlannedStep& step : plan_.steps) {
-      row_cost_ += step.op == ColumnOp::kExp || step.op == ColumnOp::kSigmoid ? 8 : step.op == ColumnOp::kDiv ? 3 : 1;
-    }
+    for (const PlannedStep& step : plan_.steps) row_cost_ += cost(step.op);
     row_cost_ += static_cast<std::int64_t>(plan_.register_of.size() - plan_.steps.size());
     for (const auto& slots : plan_.results) row_cost_ += static_cast<std::int64_t>(slots.size());
   }
 
   void run(KernelContext& context) const override {
-    std::vector<BoundInput> inputs;
-    const std::int64_t row_count = bind_inputs(context, inputs);
+    std::vector<Load> loads;
+    const std::int64_t row_count = bind_inputs(context, loads);
     std::vector<BoundResult> results;
     for (std::size_t k = 0; k < program_.results.size(); ++k) {
       results.push_back(bind_result(context, static_cast<int>(k), row_count));
     }
     if (row_count == 0) return;
-    // About 0.1 ns an operation.
-    const int threads = worthwhile_threads(context.threads(), row_count * row_cost_ / 10);
+    const int threads = worthwhile_threads(context.threads(), row_count * row_cost_ / kCostsPerNs);
     const std::int64_t tiles = (row_count + tile_rows_ - 1) / tile_rows_;
     base::parallel_for(threads, tiles, 1, [&](std::int64_t begin, std::int64_t end) {
-      run_rows(inputs, results, row_count, begin * tile_rows_, std::min(end * tile_rows_, row_count));
+      run_rows(loads, results, row_count, begin * tile_rows_, std::min(end * tile_rows_, row_count));
     });
   }
 
  private:
-  // Binds those the plan reads, checks all; returns the number of rows.
-  std::int64_t bind_inputs(KernelContext& context, std::vector<BoundInput>& bound) const {
+  // An input as outer columns, rows, inner columns; columns alone, all outer, where it has no rows.
+  struct Extents {
+    std::int64_t outer;
+    std::int64_t rows;
+    std::int64_t inner;
+  };
+
+  Extents extents(const Tensor& input, std::size_t index) const {
+    const std::string& layout = program_.layouts[index];
+    if (input.element_type() != ElementType::kFloat32) {
+      base::invalid("op.type", "ColumnMap's input {} must be float32, but is {}", index,
+                    element_type_name(input.element_type()));
+    }
+    if (std::cmp_not_equal(input.rank(), layout.size())) {
+      base::invalid("op.rank", "ColumnMap's input {} must have rank {}, but has shape {}", index, layout.size(),
+                    input.shape().to_string());
+    }
+    const int rank = input.rank();
+    if (!program_.has_rows(static_cast<std::uint32_t>(index))) return {input.element_count(), 1, 1};
+    const auto begin = static_cast<int>(layout.find('r'));
+    const auto end = static_cast<int>(layout.rfind('r')) + 1;
+    return {input.shape().element_count(0, begin), input.shape().element_count(begin, end),
+            input.shape().element_count(end, rank)};
+  }
+
+  // Checks all inputs, finds what the plan reads of them, and returns the number of rows.
+  std::int64_t bind_inputs(KernelContext& context, std::vector<Load>& loads) const {
     std::int64_t row_count = -1;
-    std::vector<std::int64_t> columns(program_.layouts.size());
-    std::vector<BoundInput> all(program_.layouts.size());
+    std::vector<Extents> all;
     for (std::size_t i = 0; i < program_.layouts.size(); ++i) {
-      const Tensor& input = context.input(static_cast<int>(i));
-      const std::string& layout = program_.layouts[i];
-      if (input.element_type() != ElementType::kFloat32) {
-        base::invalid("op.type", "ColumnMap's input {} must be float32, but is {}", i,
-                      element_type_name(input.element_type()));
+      all.push_back(extents(context.input(static_cast<int>(i)), i));
+      if (!program_.has_rows(static_cast<std::uint32_t>(i))) continue;
+      if (row_count >= 0 && all[i].rows != row_count) {
+        base::invalid("op.shape", "ColumnMap's inputs must have as many rows, but input {} has {} instead of {}", i,
+                      all[i].rows, row_count);
       }
-      if (std::cmp_not_equal(input.rank(), layout.size())) {
-        base::invalid("op.rank", "ColumnMap's input {} must have rank {}, but has shape {}", i, layout.size(),
-                      input.shape().to_string());
-      }
-      const auto begin = static_cast<int>(std::min(layout.find('r'), layout.size()));
-      const auto end = static_cast<int>(layout.rfind('r') + 1);  // 0 without rows
-      all[i] = {input.data<float>(), input.shape().element_count(0, begin),
-                begin < end ? input.shape().element_count(end, input.rank()) : 1};
-      if (begin < end) {
-        const std::int64_t rows = input.shape().element_count(begin, end);
-        if (row_count >= 0 && rows != row_count) {
-          base::invalid("op.shape", "ColumnMap's inputs must have as many rows, but input {} has {} instead of {}", i,
-                        rows, row_count);
-        }
-        row_count = rows;
-      }
-      if (__builtin_mul_overflow(all[i].outer, all[i].inner, &columns[i])) {
-        base::invalid("op.size", "the columns of ColumnMap's input {} cannot be counted", i);
-      }
+      row_count = all[i].rows;
     }
     for (const PlannedInput& planned : plan_.inputs) {
+      const Extents& extents = all[planned.input];
+      const bool splits = planned.has_rows && (extents.inner == 2 || extents.inner == 4);
+      const float* data = context.input(static_cast<int>(planned.input)).data<float>();
+      std::int64_t group = -1;  // the outer column that the last load splits
       for (const auto& [column, slot] : planned.columns) {
-        if (std::cmp_greater_equal(column, columns[planned.input])) {
-          base::invalid("op.shape", "ColumnMap reads column {} of input {}, which has {}", column, planned.input,
-                        columns[planned.input]);
+        if (extents.inner == 0 || column / extents.inner >= extents.outer) {
+          base::invalid("op.shape", "ColumnMap reads column {} of input {}, which has shape {}", column, planned.input,
+                        context.input(static_cast<int>(planned.input)).shape().to_string());
         }
+        const std::int64_t outer = column / extents.inner;
+        const std::int64_t inner = column % extents.inner;
+        const float* rows = data + outer * extents.rows * extents.inner;
+        if (!splits) {
+          loads.push_back({rows + inner, planned.has_rows ? extents.inner : 0, false, {slot}, planned.first_use});
+          continue;
+        }
+        if (outer != group)
+          loads.push_back({rows, extents.inner, true, {kNoSlot, kNoSlot, kNoSlot, kNoSlot}, planned.first_use});
+        group = outer;
+        loads.back().slots[static_cast<std::size_t>(inner)] = slot;
       }
-      bound.push_back(all[planned.input]);
     }
     return row_count;
   }
@@ -283,13 +320,13 @@ class ColumnMap final : public Kernel {
   }
 
   // The tiles of rows [begin, end).
-  void run_rows(const std::vector<BoundInput>& inputs, const std::vector<BoundResult>& results, std::int64_t row_count,
+  void run_rows(const std::vector<Load>& loads, const std::vector<BoundResult>& results, std::int64_t row_count,
                 std::int64_t begin, std::int64_t end) const {
-    alignas(64) std::array<float, kRegisterFloats> registers;
+    alignas(64) Registers registers;
     std::fill_n(registers.data(), static_cast<std::int64_t>(plan_.register_count) * tile_rows_, 0.0f);
     std::vector<ColumnArgument> slots(plan_.register_of.size() + plan_.numbers.size());
-    const auto register_at = [&](Slot slot) { return registers.data() + plan_.register_of[slot] * tile_rows_; };
-    for (std::size_t k = 0; k < plan_.register_of.size(); ++k) slots[k] = {register_at(static_cast<Slot>(k)), false};
+    for (std::size_t k = 0; k < plan_.register_of.size(); ++k)
+      slots[k] = {register_of(registers, static_cast<Slot>(k)), false};
     for (std::size_t k = 0; k < plan_.numbers.size(); ++k) {
       slots[plan_.register_of.size() + k] = {&plan_.numbers[k], true};
     }
@@ -297,16 +334,15 @@ class ColumnMap final : public Kernel {
     std::vector<ColumnArgument> columns;
     for (std::int64_t row = begin; row < end; row += tile_rows_) {
       const std::int64_t count = std::min(tile_rows_, end - row);
-      std::size_t next = 0;
+      auto next = loads.begin();
       const auto load_for = [&](std::size_t step) {
-        for (; next < plan_.inputs.size() && plan_.inputs[next].first_use == step; ++next) {
-          load(loops, plan_.inputs[next], inputs[next], row_count, row, count, registers.data(), slots);
-        }
+        for (; next != loads.end() && next->first_use == step; ++next) load(loops, *next, row, count, registers, slots);
       };
       for (std::size_t k = 0; k < plan_.steps.size(); ++k) {
         load_for(k);
         const PlannedStep& step = plan_.steps[k];
-        loops.apply(step.op, slots[step.a], slots[step.b], register_at(step.out), static_cast<std::size_t>(count));
+        loops.apply(step.op, slots[step.a], slots[step.b], register_of(registers, step.out),
+                    static_cast<std::size_t>(count));
       }
       load_for(plan_.steps.size());
       for (std::size_t k = 0; k < results.size(); ++k) {
@@ -323,45 +359,36 @@ class ColumnMap final : public Kernel {
     }
   }
 
-  // Brings an input's columns to where the steps expect them.
-  void load(const ColumnLoops& loops, const PlannedInput& planned, const BoundInput& input, std::int64_t row_count,
-            std::int64_t row, std::int64_t count, float* registers, std::vector<ColumnArgument>& slots) const {
-    const bool splits = planned.has_rows && (input.inner == 2 || input.inner == 4);
-    const bool whole_blocks = count % static_cast<std::int64_t>(kColumnBlock) == 0;
-    for (auto next = planned.columns.begin(); next != planned.columns.end();) {
-      const auto& [column, slot] = *next;
-      if (!planned.has_rows) {
-        slots[slot] = {input.data + column, true};
-        ++next;
-        continue;
+  using Registers = std::array<float, kRegisterFloats>;
+  float* register_of(Registers& registers, Slot slot) const {
+    return registers.data() + static_cast<std::int64_t>(plan_.register_of[slot]) * tile_rows_;
+  }
+
+  // Loads `count` rows from `row`.
+  void load(const ColumnLoops& loops, const Load& load, std::int64_t row, std::int64_t count, Registers& registers,
+            std::vector<ColumnArgument>& slots) const {
+    const float* rows = load.data + row * load.stride;
+    if (load.splits) {
+      std::array<float*, 4> columns{};
+      for (std::size_t k = 0; k < 4; ++k) {
+        if (load.slots[k] != kNoSlot) columns[k] = register_of(registers, load.slots[k]);
       }
-      const std::int64_t outer = column / input.inner;
-      const float* rows = input.data + (outer * row_count + row) * input.inner;
-      float* memory = registers + plan_.register_of[slot] * tile_rows_;
-      slots[slot].data = memory;
-      if (splits) {
-        // With the other columns of these rows, which are next to it.
-        std::array<float*, 4> columns{};
-        for (; next != planned.columns.end() && next->first / input.inner == outer; ++next) {
-          float* other = registers + plan_.register_of[next->second] * tile_rows_;
-          slots[next->second].data = columns[static_cast<std::size_t>(next->first % input.inner)] = other;
-        }
-        loops.split(rows, static_cast<std::size_t>(input.inner), static_cast<std::size_t>(count), columns.data());
-        continue;
-      }
-      if (input.inner == 1 && whole_blocks) {
-        slots[slot].data = rows;
-      } else {
-        for (std::int64_t i = 0; i < count; ++i) memory[i] = rows[i * input.inner + column % input.inner];
-      }
-      ++next;
+      return loops.split(rows, static_cast<std::size_t>(load.stride), static_cast<std::size_t>(count), columns.data());
     }
+    const Slot slot = load.slots[0];
+    if (load.stride == 0 || (load.stride == 1 && count % static_cast<std::int64_t>(kColumnBlock) == 0)) {
+      slots[slot] = {rows, load.stride == 0};
+      return;
+    }
+    float* memory = register_of(registers, slot);
+    slots[slot].data = memory;
+    for (std::int64_t i = 0; i < count; ++i) memory[i] = rows[i * load.stride];
   }
 
   ColumnProgram program_;
   Plan plan_;
   std::int64_t tile_rows_ = 0;
-  std::int64_t row_cost_ = 0;  // in operations of a nanosecond's tenth
+  std::int64_t row_cost_ = 0;
 };
 
 }  // namespace

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <optional>
 #include <span>
@@ -14,12 +13,10 @@
 #include <vector>
 
 #include "kernels/column_program.h"
+#include "passes/column_axes.h"
 #include "passes/rule.h"
 
 namespace lanner::passes {
-
-// Of one value; wider ones are no boxes, points or sizes.
-inline constexpr std::int64_t kMaxFormColumns = 16;
 
 // The number of rows: `factor`, times a dimension that is not known where `open` says which.
 struct RowCount {
@@ -68,6 +65,11 @@ struct NodeReading {
   bool rearranges;  // kMove: an element of the output is elsewhere in memory than before
   RowCount rows;
   std::vector<std::pair<ValueId, ColumnForm>> outputs;  // those that are narrow enough, in order
+
+  static NodeReading of(Kind kind, ValueId output, ColumnForm form, bool rearranges = false) {
+    const RowCount rows = form.rows;
+    return {kind, rearranges, rows, {{output, std::move(form)}}};
+  }
 };
 
 class ColumnReader {
@@ -84,7 +86,7 @@ class ColumnReader {
   std::span<const ReadStep> steps() const { return steps_; }
 
  private:
-  using Dims = std::vector<std::int64_t>;
+  using Dims = AxisSizes;
 
   std::optional<Dims> dims_of(ValueId value) const;
   std::optional<RowCount> row_count(ValueId value, int begin, int end);
@@ -94,14 +96,14 @@ class ColumnReader {
   std::optional<NodeReading> read_operator(const Node& node);
   std::optional<NodeReading> read_compute(const Node& node);
   std::optional<std::vector<Column>> operand(ValueId value, const Dims& dims, const ColumnForm& shape);
+  // column_moves.cpp
   std::optional<NodeReading> read_view(const Node& node);
   std::optional<NodeReading> read_transpose(const Node& node);
   std::optional<NodeReading> read_split(const Node& node);
   std::optional<NodeReading> read_slice(const Node& node);
   std::optional<NodeReading> read_gather(const Node& node);
   std::optional<NodeReading> read_concat(const Node& node);
-  std::optional<ColumnForm> picked(const ColumnForm& from, const Dims& dims,
-                                   const std::vector<std::vector<std::int64_t>>& indices);
+  std::optional<ColumnForm> picked(const ColumnForm& from, const Dims& dims, const std::vector<Dims>& indices);
   Column add_step(kernels::ColumnOp op, std::vector<Column> operands);
   bool fits(const Dims& dims, int begin, int end);
 
