@@ -9,7 +9,6 @@
 #include <hwy/highway.h>
 
 #include <algorithm>
-#include <atomic>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -407,45 +406,21 @@ namespace lanner::kernels {
 
 namespace {
 
-// Highway's own choice at run time needs its library, which measures the CPU's clock whenever a program that links it
-// starts; these are the few features its targets stand for.
-constexpr HeadLoopsRow kRows[] = {
+constexpr LoopsRow<HeadLoops> kRows[] = {
 #if (HWY_TARGETS & HWY_AVX3) && HWY_STATIC_TARGET != HWY_AVX3
-    {"AVX-512",
-     [] {
-       return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2") &&
-              __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-              __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
-     },
-     &N_AVX3::kLoops},
+    {"AVX-512", cpu_has_avx512, &N_AVX3::kLoops},
 #endif
 #if (HWY_TARGETS & HWY_AVX2) && HWY_STATIC_TARGET != HWY_AVX2
-    {"AVX2",
-     [] {
-       return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
-              __builtin_cpu_supports("bmi2");
-     },
-     &N_AVX2::kLoops},
+    {"AVX2", cpu_has_avx2, &N_AVX2::kLoops},
 #endif
     {"baseline", [] { return true; }, &HWY_STATIC_DISPATCH(kLoops)},
 };
 
-std::atomic<const HeadLoops*> chosen_for_test{nullptr};
-
 }  // namespace
 
-std::span<const HeadLoopsRow> head_loops_rows() {
-  return kRows;
-}
-
-const HeadLoops& head_loops() {
-  static const HeadLoops& best = *std::ranges::find_if(kRows, [](const auto& row) { return row.supported(); })->loops;
-  const HeadLoops* chosen = chosen_for_test.load(std::memory_order_relaxed);
-  return chosen != nullptr ? *chosen : best;
-}
-
-void set_head_loops_for_test(const HeadLoops* loops) {
-  chosen_for_test.store(loops, std::memory_order_relaxed);
+LoopsOfCpu<HeadLoops>& head_loops_of_cpu() {
+  static LoopsOfCpu<HeadLoops> loops(kRows);
+  return loops;
 }
 
 void make_bounds(std::span<const BoxBlock> blocks, BoxBlock* bounds) {

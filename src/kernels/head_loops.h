@@ -8,6 +8,8 @@
 #include <limits>
 #include <span>
 
+#include "kernels/loops_of_cpu.h"
+
 namespace lanner::kernels {
 
 // Boxes are compared in blocks of this many; a bit mask of a block is one 16-bit word.
@@ -114,19 +116,10 @@ struct HeadLoops {
                        std::uint16_t* words);
 };
 
-// The loops for an instruction set.
-struct HeadLoopsRow {
-  const char* name;
-  bool (*supported)();  // by this CPU
-  const HeadLoops* loops;
-};
-
-// Those that were compiled, best first; the last is supported everywhere.
-std::span<const HeadLoopsRow> head_loops_rows();
-// The best that this CPU supports, or what a test has chosen.
-const HeadLoops& head_loops();
-// For tests: what head_loops() returns from now on; null for its own choice.
-void set_head_loops_for_test(const HeadLoops* loops);
+LoopsOfCpu<HeadLoops>& head_loops_of_cpu();
+inline const HeadLoops& head_loops() {
+  return head_loops_of_cpu().get();
+}
 
 // Makes the bounds of `blocks`: block_count(blocks.size()) blocks.
 void make_bounds(std::span<const BoxBlock> blocks, BoxBlock* bounds);

@@ -21,7 +21,7 @@ TEST(HeadLoops, HaveAVersionForEachInstructionSet) {
   EXPECT_EQ(versions.size(), count);
   EXPECT_EQ(functions.size(), count);
   EXPECT_TRUE(versions.contains(&head_loops()));
-  EXPECT_TRUE(head_loops_rows().back().supported());
+  EXPECT_TRUE(head_loops_of_cpu().rows().back().supported());
 #if defined(__x86_64__)
   EXPECT_EQ(count, 1u + (__builtin_cpu_supports("avx2") ? 1 : 0) + (__builtin_cpu_supports("avx512bw") ? 1 : 0));
 #endif

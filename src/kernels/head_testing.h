@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "kernels/head_loops.h"
+#include "kernels/loops_testing.h"
 #include "lanner/tensor.h"
 
 namespace lanner::kernels::testing {
@@ -163,12 +164,7 @@ inline std::vector<std::int64_t> suppress_by_definition(const float* boxes, std:
 // Runs `body` with the inner loops of each instruction set that was compiled and that this CPU has.
 template <typename Body>
 void for_each_instruction_set(Body&& body) {
-  for (const HeadLoopsRow& row : head_loops_rows()) {
-    if (!row.supported()) continue;
-    set_head_loops_for_test(row.loops);
-    body();
-  }
-  set_head_loops_for_test(nullptr);
+  for_each_instruction_set(head_loops_of_cpu(), body);
 }
 
 }  // namespace lanner::kernels::testing

@@ -24,8 +24,8 @@ constexpr const Rule* kBatchHeads[] = {&kFoldPickedShapes, &kBatchClassNms, &kBa
 // Arithmetic goes into weights before anything is fused with a convolution.
 constexpr const Rule* kFoldIntoConvolutions[] = {&kFusePadConv, &kFoldBatchNorm, &kFuseConvBias, &kFoldScaleShift};
 
-constexpr const Rule* kFuse[] = {&kFuseConvResidual, &kFuseConvActivation, &kFuseClassActivation, &kReadScoresInPlace,
-                                 &kEliminateDeadCode};
+constexpr const Rule* kFuse[] = {&kFuseConvResidual,  &kFuseConvActivation, &kFuseClassActivation,
+                                 &kReadScoresInPlace, &kFuseColumns,        &kEliminateDeadCode};
 
 constexpr Pass kPasses[] = {
     {"simplify", kSimplify},

@@ -32,6 +32,7 @@ extern const Rule kGroupNms;
 extern const Rule kJoinPickedRows;
 extern const Rule kFuseClassActivation;
 extern const Rule kReadScoresInPlace;
+extern const Rule kFuseColumns;
 
 // Into convolutions.
 extern const Rule kFoldBatchNorm;

@@ -187,4 +187,4 @@ def test_a_comparison_shows_either_profile(folder):
       return shown;""")
     assert len(result) == 2 and result[0][0].startswith("With head rules") and result[1][0].startswith("Without head rules")
     for button, pressed, title, rectangles in result:
-        assert button == pressed == title and rectangles > 50
+        assert button == pressed == title and rectangles > 40
