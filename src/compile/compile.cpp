@@ -22,7 +22,7 @@ namespace lanner {
 namespace {
 
 bool has_kernel(std::string_view op) {
-  return op == program::kIf || op == program::kLoop || kernels::find_operator(op) != nullptr;
+  return op == program::kIf || op == program::kLoop || op == program::kForEach || kernels::find_operator(op) != nullptr;
 }
 
 void count_unsupported(const ir::Graph& graph, std::map<std::string, int>& counts) {

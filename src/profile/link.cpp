@@ -1,5 +1,6 @@
-// Which events contain which, and which an event waited for. Labels say it of instructions; a Loop records an
-// instruction once for each iteration, so events have to be matched in time.
+// Which events contain which, and which an event waited for. Labels say it of instructions; a Loop or ForEach records
+// an instruction once for each iteration, so events have to be matched in time and, inside a region, whose iterations
+// may run at once, by their lane.
 #include <algorithm>
 #include <unordered_map>
 
@@ -48,24 +49,33 @@ class RunLinker {
   }
 
  private:
+  static bool in_region(const Label& label) {
+    const Label* outer = label.parent;
+    while (outer != nullptr && !outer->region) outer = outer->parent;
+    return outer != nullptr;
+  }
+
   // The innermost of `events`, which are sorted by start, that event `i` is inside of.
   EventIndex container_of(EventIndex i, const std::vector<EventIndex>& events) const {
     const Event& inner = recorded_[i];
     auto at = std::ranges::upper_bound(events, inner.start_ns, {}, start());
     while (at != events.begin()) {
       const Event& outer = recorded_[*--at];
-      if (*at != i && outer.end_ns >= inner.end_ns) return *at;
+      const bool same_lane = outer.wide || outer.lane == inner.lane || !in_region(*inner.label);
+      if (*at != i && outer.end_ns >= inner.end_ns && same_lane) return *at;
     }
     return kNoEvent;
   }
 
-  // The last of `events` in the same parent that had ended when event `i` started.
+  // The last of `events` in the same parent (inside a region: and iteration) that had ended when event `i`
+  // started.
   EventIndex ended_before(EventIndex i, const std::vector<EventIndex>& events) const {
     const Event& waiting = recorded_[i];
     auto at = std::ranges::upper_bound(events, waiting.start_ns, {}, start());
     while (at != events.begin()) {
       --at;
       if (recorded_[*at].end_ns > waiting.start_ns) continue;
+      if (recorded_[*at].lane != waiting.lane && in_region(*waiting.label)) continue;
       return data_.events[*at].parent == data_.events[i].parent ? *at : kNoEvent;
     }
     return kNoEvent;

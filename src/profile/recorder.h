@@ -23,6 +23,8 @@ struct Label {
   const Label* parent = nullptr;
   // The instructions of the same block that must have ended before this one starts.
   std::vector<const Label*> dependencies{};
+  // The iterations of its block may run at once, each on one lane from beginning to end.
+  bool region = false;
 };
 
 struct Event {

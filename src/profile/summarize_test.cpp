@@ -108,6 +108,31 @@ TEST_F(Summarize, DependenciesAreThoseOfTheSameIterationAndRun) {
   }
 }
 
+TEST_F(Summarize, IterationsThatRunAtOnceAreToldApartByLane) {
+  Label region{"ForEach", "region", "native"};
+  region.region = true;
+  Label first{"Mul", "first", "native"};
+  Label second{"Add", "second", "native"};
+  first.parent = second.parent = &region;
+  second.dependencies = {&first};
+  recorder_.begin_run();
+  record(first, 10, 30, 0);
+  record(first, 11, 20, 1);
+  record(second, 31, 60, 0);
+  record(second, 35, 50, 1);
+  record(region, 5, 65, 0, true);
+  times_ = {{kStart}, {kStart + 70'000}};
+  const auto data = this->data();
+  for (const int iteration : {0, 1}) {
+    const NamedEvent& last = event(*data, "second", iteration);
+    ASSERT_EQ(last.dependencies.size(), 1u);
+    EXPECT_EQ(&data->events[last.dependencies[0]], &event(*data, "first", iteration));
+    EXPECT_EQ(data->labels[data->events.at(last.parent).label].name, "region");
+  }
+  // 5 to 65 without 10 to 30 and 31 to 60.
+  EXPECT_NEAR(event(*data, "region").own_us, 11, 1e-6);
+}
+
 TEST_F(Summarize, ControlFlowCountsItsOwnCostOnly) {
   record_run(0, 0);
   const auto data = this->data();

@@ -1,5 +1,5 @@
-// What the VM runs: blocks of instructions over numbered slots. The main block is the model; an If, Loop or subgraph
-// instruction holds blocks of its own. A block is closed: it sees its own slots only, and what an inner block needs
+// What the VM runs: blocks of instructions over numbered slots. The main block is the model; an If, Loop, ForEach or
+// subgraph instruction holds blocks of its own. A block is closed: it sees its own slots only, and what an inner block needs
 // from outside is passed to it as trailing inputs (`capture_count` of them), so dependencies are between the
 // instructions of one block. A slot is written once, by a block input, a constant or one instruction.
 //
@@ -30,6 +30,16 @@ inline constexpr std::string_view kIf = "If";
 inline constexpr std::string_view kLoop = "Loop";
 inline constexpr std::string_view kSubgraph = "Subgraph";
 
+// A region: its block "body" runs `count` times, on values of each iteration's own and on those that all share, and the
+// results are joined. No iteration sees another, so they may run at once.
+//
+//     outputs... = ForEach(items..., captures...) with {axes=[...], count=N}
+//
+// Items are lists of N values, one list after another; iteration k is given the k-th of each list and all captures.
+// Output i is what Concat makes of the N results i, in the order of the iterations, along axis axes[i]; so results may
+// differ in their size along it, which ONNX's Scan does not allow.
+inline constexpr std::string_view kForEach = "ForEach";
+
 struct Slot {
   std::string name;        // the model's name for the value
   tensor::ValueType type;  // as far as it was known when compiled; unknown dimensions are decided at run time
@@ -43,7 +53,7 @@ struct ConstantBinding {
 struct NamedBlock;
 
 struct Instruction {
-  std::string op;                  // an operator with a kernel, or kIf, kLoop, kSubgraph
+  std::string op;                  // an operator with a kernel, or kIf, kLoop, kForEach, kSubgraph
   std::string backend = "native";  // who runs it
   std::string name;                // the model's name for the node
   std::vector<SlotIndex> inputs;

@@ -127,6 +127,60 @@ TEST(Verify, RefusesWhatCouldNotRun) {
   EXPECT_EQ(verdict("output \"y\"", "default 1 0 output \"y\""), "program.invalid");  // default for a non-input
 }
 
+constexpr std::string_view kRegion = R"(program 1
+constant 0 int64[]{0}
+constant 1 int64[]{1}
+output "y"
+main {
+  slot 0 "x" float32[2,3]
+  slot 1 "first" int64[]
+  slot 2 "second" int64[]
+  slot 3 "y" float32[6]
+  inputs(0)
+  const 1 0
+  const 2 1
+  3 = ForEach(1, 2, 0) with {axes=[0], count=2} name "rows" captures 1 block body {
+    slot 0 "k" int64[]
+    slot 1 "x" float32[2,3]
+    slot 2 "row" float32[3]
+    inputs(0, 1)
+    2 = Gather(1, 0) with {axis=0}
+    outputs(2)
+  }
+  outputs(3)
+}
+)";
+
+TEST(ProgramText, RegionsRoundTrip) {
+  const Program program = parse(kRegion);
+  verify(program);
+  EXPECT_EQ(print(parse(print(program))), print(program));
+}
+
+TEST(Verify, RefusesARegionThatCouldNotRun) {
+  const auto region_verdict = [](std::string_view from, std::string_view to) {
+    std::string text(kRegion);
+    const std::size_t at = text.find(from);
+    EXPECT_NE(at, std::string::npos) << from;
+    return reason_of([&] { verify(parse(text.replace(at, from.size(), to))); });
+  };
+  EXPECT_EQ(region_verdict("count=2", "count=2"), "");
+  for (const char* count : {"count=0", "count=-1", "count=3", "count=1", "count=9223372036854775807"}) {
+    EXPECT_EQ(region_verdict("count=2", count), "program.invalid") << count;
+  }
+  EXPECT_EQ(region_verdict(", count=2", ""), "op.attribute");
+  EXPECT_EQ(region_verdict("count=2", "count=\"2\""), "op.attribute");
+  EXPECT_EQ(region_verdict("axes=[0]", "axes=[0, 0]"), "program.invalid");  // an axis for no output
+  EXPECT_EQ(region_verdict("axes=[0], ", ""), "program.invalid");
+  EXPECT_EQ(region_verdict("axes=[0]", "axes=0"), "op.attribute");
+  EXPECT_EQ(region_verdict("captures 1", "captures 3"), "program.invalid");  // no items
+  EXPECT_EQ(region_verdict("captures 1", "captures 2"), "program.invalid");
+  EXPECT_EQ(region_verdict("captures 1", "captures 4000000000"), "program.invalid");
+  EXPECT_EQ(region_verdict("block body", "block then_branch"), "program.invalid");
+  EXPECT_EQ(region_verdict("inputs(0, 1)", "inputs(0)"), "program.invalid");
+  EXPECT_EQ(region_verdict("    outputs(2)", "    outputs(2, 2)"), "program.invalid");
+}
+
 class ProgramFile : public ::testing::Test {
  protected:
   ProgramFile() { std::filesystem::create_directories(folder_); }
@@ -141,6 +195,12 @@ class ProgramFile : public ::testing::Test {
       std::filesystem::temp_directory_path() / ("lanner_program_test_" + std::to_string(::getpid()));
   std::filesystem::path path_ = folder_ / "a.lanner";
 };
+
+TEST_F(ProgramFile, HoldsRegions) {
+  const Program program = parse(kRegion);
+  write_file(path_, program, "{}");
+  EXPECT_EQ(print(read_file(path_).program), print(program));
+}
 
 TEST_F(ProgramFile, RoundTripsWithMappedAlignedWeights) {
   const Program program = parse(kProgram);

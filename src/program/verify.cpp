@@ -112,6 +112,8 @@ class BlockVerifier {
       const std::size_t carried = inputs - 2 - captures;
       if (outputs < carried) wrong("it must have at least {} outputs, but has {}", carried, outputs);
       check_blocks(instruction, {"body"}, inputs, outputs + 1);
+    } else if (instruction.op == kForEach) {
+      check_for_each(instruction);
     } else if (instruction.op == kSubgraph) {
       if (std::ranges::find(instruction.inputs, kNoSlot) != instruction.inputs.end() ||
           std::ranges::find(instruction.outputs, kNoSlot) != instruction.outputs.end()) {
@@ -122,6 +124,23 @@ class BlockVerifier {
       if (kernels::find_operator(instruction.op) == nullptr) wrong("operator {} has no kernel", instruction.op);
       if (!instruction.blocks.empty()) wrong("operator {} takes no blocks", instruction.op);
     }
+  }
+
+  void check_for_each(const Instruction& instruction) const {
+    const std::size_t inputs = instruction.inputs.size();
+    const std::size_t captures = instruction.capture_count;
+    const std::int64_t count = instruction.attributes.require_int("count");
+    if (captures > inputs) wrong("it must have its {} captures as inputs, but has {} inputs", captures, inputs);
+    const std::size_t items = inputs - captures;
+    // At least one list bounds the number of iterations by the size of the program.
+    if (count < 1 || items == 0 || items % static_cast<std::size_t>(count) != 0) {
+      wrong("it must have lists of {} items, one for each iteration, but has {} items", count, items);
+    }
+    const std::size_t axes = instruction.attributes.get_ints("axes").size();
+    if (axes != instruction.outputs.size()) {
+      wrong("it must have an axis for each of its {} outputs, but has {}", instruction.outputs.size(), axes);
+    }
+    check_blocks(instruction, {"body"}, items / static_cast<std::size_t>(count) + captures, axes);
   }
 
   const Program& program_;

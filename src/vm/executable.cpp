@@ -26,6 +26,23 @@ std::string shown_operator(const Instruction& instruction) {
   return fmt::format("Subgraph[{}]", program::joined_operators(names));
 }
 
+Step::Kind kind_of(std::string_view op) {
+  if (op == program::kIf) return Step::Kind::kIf;
+  if (op == program::kLoop) return Step::Kind::kLoop;
+  if (op == program::kForEach) return Step::Kind::kForEach;
+  return Step::Kind::kKernel;
+}
+
+void add_joins(Step& step) {
+  const tensor::Attributes& attributes = step.instruction->attributes;
+  step.iteration_count = static_cast<std::size_t>(attributes.require_int("count"));
+  for (const std::int64_t axis : attributes.get_ints("axes")) {
+    tensor::Attributes join;
+    join.set("axis", axis);
+    step.joins.push_back(kernels::find_operator("Concat")->make({join, static_cast<int>(step.iteration_count), 1}));
+  }
+}
+
 Step make_step(const program::Program& program, const Instruction& instruction, const backends::BuildOptions& options) {
   Step step;
   step.instruction = &instruction;
@@ -39,9 +56,13 @@ Step make_step(const program::Program& program, const Instruction& instruction, 
                  instruction.backend);
     }
     step.subgraph = backend->build(instruction.blocks.front().block, program.constants, options);
-  } else if (instruction.op == program::kIf || instruction.op == program::kLoop) {
-    step.kind = instruction.op == program::kIf ? Step::Kind::kIf : Step::Kind::kLoop;
+  } else if (const Step::Kind kind = kind_of(instruction.op); kind != Step::Kind::kKernel) {
+    step.kind = kind;
     for (const auto& [key, block] : instruction.blocks) step.blocks.push_back(make_ready(program, block, options));
+    if (kind == Step::Kind::kForEach) {
+      step.label.region = true;
+      add_joins(step);
+    }
   } else {
     const kernels::OperatorRow* row = kernels::find_operator(instruction.op);
     step.reuses_input = row->aliasing == kernels::Aliasing::kReuse;

@@ -17,16 +17,18 @@ namespace lanner::vm {
 
 struct ReadyBlock;
 
-// One instruction, ready. Exactly one of kernel and subgraph is set, or neither for If and Loop.
+// One instruction, ready. Exactly one of kernel and subgraph is set, or neither for If, Loop and ForEach.
 struct Step {
-  enum class Kind : std::uint8_t { kKernel, kSubgraph, kIf, kLoop };
+  enum class Kind : std::uint8_t { kKernel, kSubgraph, kIf, kLoop, kForEach };
 
   const program::Instruction* instruction = nullptr;
   Kind kind = Kind::kKernel;
   std::unique_ptr<kernels::Kernel> kernel;
   std::unique_ptr<backends::CompiledSubgraph> subgraph;
-  std::vector<ReadyBlock> blocks;  // of If: then, else; of Loop: body
-  bool reuses_input = false;       // the kernel can take over the memory of its first input
+  std::vector<ReadyBlock> blocks;                       // of If: then, else; of Loop and ForEach: body
+  std::size_t iteration_count = 0;                      // of ForEach
+  std::vector<std::unique_ptr<kernels::Kernel>> joins;  // of ForEach: what makes each output of the iterations' results
+  bool reuses_input = false;                            // the kernel can take over the memory of its first input
   profile::Label label;
 };
 

@@ -74,6 +74,23 @@ RunEnvironment inside(RunEnvironment environment) {
   return environment;
 }
 
+// For what one lane runs while others run something else.
+RunEnvironment on_lane(RunEnvironment environment, int lane) {
+  environment.threads = 1;
+  environment.lane = lane;
+  environment.wide = false;
+  environment.lanes = 1;
+  return environment;
+}
+
+// The value without a share in its owner, for those who return it before the owner goes: counting shares is what lanes
+// that read the same values would wait for each other with.
+Value lent(const Value& value) {
+  if (!value.is_tensor() || value.tensor().element_type() == ElementType::kString) return value;
+  const Tensor& tensor = value.tensor();
+  return Tensor::wrap(tensor.element_type(), tensor.shape(), const_cast<void*>(tensor.raw_data()));
+}
+
 // Whether nobody, the instruction's own other inputs included, needs its first input's value after it.
 bool reads_first_input_last(const Instruction& instruction, std::span<const SlotIndex> last_uses) {
   return !instruction.inputs.empty() && std::ranges::count(instruction.inputs, instruction.inputs[0]) == 1 &&
@@ -82,14 +99,15 @@ bool reads_first_input_last(const Instruction& instruction, std::span<const Slot
 
 }  // namespace
 
-// Hands a kernel the planned place of an output when it fits, and pooled memory otherwise.
+// Hands a kernel that makes an action's outputs, from `first` on, the planned place of an output when it fits, and
+// pooled memory otherwise.
 class Frame::Outputs final : public kernels::OutputMemory {
  public:
-  Outputs(Frame& frame, const Action& action, const RunEnvironment& environment)
-      : frame_(frame), action_(action), environment_(environment) {}
+  Outputs(Frame& frame, const Action& action, const RunEnvironment& environment, std::size_t first = 0)
+      : frame_(frame), first_place_(action.first_place + first), environment_(environment) {}
 
   Tensor allocate(int index, ElementType type, const Shape& shape) override {
-    const std::size_t output = action_.first_place + static_cast<std::size_t>(index);
+    const std::size_t output = first_place_ + static_cast<std::size_t>(index);
     const MemoryPlan::Place& place = frame_.places_[output];
     if (place.offset != kNotPlanned && type != ElementType::kString) {
       void* const arena =
@@ -105,26 +123,33 @@ class Frame::Outputs final : public kernels::OutputMemory {
 
  private:
   Frame& frame_;
-  const Action& action_;
+  std::size_t first_place_;
   const RunEnvironment& environment_;
 };
 
 Frame::Frame(const ReadyBlock& ready, std::span<const Tensor> constants, std::shared_ptr<const Layout> layout)
     : ready_(&ready),
+      constants_(constants),
       slots_(ready.block->slots.size()),
       is_constant_(slots_.size(), 0),
+      is_input_(slots_.size(), 0),
       layout_(layout != nullptr ? std::move(layout) : ready.serial),
       next_learning_(kFirstLearning) {
   for (const program::ConstantBinding& binding : ready.block->constants) {
     slots_[binding.slot] = constants[binding.constant];
     is_constant_[binding.slot] = 1;
   }
+  for (const SlotIndex slot : ready.block->inputs) is_input_[slot] = 1;
   for (const Stage& stage : layout_->schedule.stages) {
     std::vector<std::uint32_t>& starts = task_starts_.emplace_back();
     for (const Task& task : stage.tasks) {
       starts.push_back(static_cast<std::uint32_t>(actions_.size()));
       for (const std::uint32_t i : task.instructions) {
         add_action(i);
+        if (ready.steps[i].kind == Step::Kind::kForEach) {
+          add_region(ready.steps[i]);
+          continue;
+        }
         for (const ReadyBlock& block : ready.steps[i].blocks) frames_.emplace_back(block, constants);
       }
     }
@@ -146,7 +171,7 @@ void Frame::add_action(std::uint32_t instruction) {
       .input_count = size(step.instruction->inputs),
       .output_count = size(step.instruction->outputs),
       .release_count = size(released),
-      .first_frame = size(frames_),
+      .first_frame = step.kind == Step::Kind::kForEach ? size(regions_) : size(frames_),
       .may_reuse_input = step.reuses_input && reads_first_input_last(*step.instruction, released),
       .narrow = !layout_->schedule.narrow.empty() && layout_->schedule.narrow[instruction] != 0,
   });
@@ -196,21 +221,32 @@ void Frame::learn_sizes() {
 }
 
 std::vector<Value> Frame::run(std::span<const Value> inputs, const RunEnvironment& environment) {
-  if (runs_++ == next_learning_) learn_sizes();
-  const std::vector<SlotIndex>& targets = ready_->block->inputs;
-  for (std::size_t i = 0; i < targets.size(); ++i) slots_[targets[i]] = inputs[i];
+  for (std::size_t i = 0; i < inputs.size(); ++i) set_input(i, inputs[i]);
+  std::vector<Value> results(ready_->block->outputs.size());
+  std::vector<Value*> places;
+  for (Value& result : results) places.push_back(&result);
   try {
-    for (std::size_t i = 0; i < task_starts_.size(); ++i) run_stage(i, environment);
+    run_again(environment, places);
   } catch (...) {
     clear();
     throw;
   }
-  return take_outputs(environment.pool);
+  clear();
+  return results;
+}
+
+void Frame::run_again(const RunEnvironment& environment, std::span<Value* const> outputs) {
+  if (runs_++ == next_learning_) learn_sizes();
+  for (std::size_t i = 0; i < task_starts_.size(); ++i) run_stage(i, environment);
+  take_outputs(environment.pool, outputs);
 }
 
 std::size_t Frame::arena_bytes() const {
   std::size_t bytes = layout_->plan.arena_bytes + lane_arenas_.size() * layout_->plan.lane_arena_bytes;
   for (const Frame& frame : frames_) bytes += frame.arena_bytes();
+  for (const Region& region : regions_) {
+    for (const Frame& frame : region.frames) bytes += frame.arena_bytes();
+  }
   return bytes;
 }
 
@@ -222,11 +258,7 @@ void Frame::run_stage(std::size_t index, const RunEnvironment& environment) {
   };
   if (stage.tasks.size() == 1) return run_task(0, environment);
   vm::run_stage(stage, layout_->schedule.lanes, environment.seed, [&](const Task& task, int lane) {
-    RunEnvironment narrow = environment;
-    narrow.threads = 1;
-    narrow.lane = lane;
-    narrow.wide = false;
-    run_task(static_cast<std::size_t>(&task - stage.tasks.data()), narrow);
+    run_task(static_cast<std::size_t>(&task - stage.tasks.data()), on_lane(environment, lane));
   });
   for (const SlotIndex slot : layout_->plan.stage_last_uses[index]) slots_[slot].reset();
 }
@@ -239,6 +271,8 @@ void Frame::run_action(const Action& action, const RunEnvironment& environment) 
       run_if(action, inside(environment));
     } else if (action.step->kind == Step::Kind::kLoop) {
       run_loop(action, inside(environment));
+    } else if (action.step->kind == Step::Kind::kForEach) {
+      run_for_each(action, inside(action.narrow ? on_lane(environment, environment.lane) : environment));
     } else {
       Outputs memory(*this, action, environment);
       kernels::KernelContext context(inputs_of(action), outputs_of(action), memory, environment.scratch,
@@ -317,17 +351,84 @@ void Frame::run_loop(const Action& action, const RunEnvironment& environment) {
   }
 }
 
-std::vector<Value> Frame::take_outputs(Allocator& pool) {
-  std::vector<Value> results;
-  results.reserve(ready_->block->outputs.size());
-  for (const SlotIndex slot : ready_->block->outputs) results.push_back(slots_[slot]);
-  clear();
-  for (Value& result : results) {
+void Frame::add_region(const Step& step) {
+  Region& region = regions_.emplace_back();
+  region.results.resize(step.joins.size() * step.iteration_count);
+  for (std::size_t k = 0; k < step.iteration_count; ++k) {
+    for (std::size_t i = 0; i < step.joins.size(); ++i) {
+      region.result_places.push_back(&region.results[i * step.iteration_count + k]);
+    }
+  }
+}
+
+void Frame::Region::clear() {
+  for (Frame& frame : frames) frame.clear();
+  for (Value& result : results) result.reset();
+}
+
+void Frame::run_for_each(const Action& action, const RunEnvironment& environment) {
+  const Step& step = *action.step;
+  Region& region = regions_[action.first_frame];
+  const auto outputs = outputs_of(action);
+  try {
+    run_iterations(action, region, environment);
+    std::vector<const Value*> parts(step.iteration_count);
+    for (std::size_t i = 0; i < outputs.size(); ++i) {
+      if (outputs[i] == nullptr) continue;
+      for (std::size_t k = 0; k < parts.size(); ++k) parts[k] = &region.results[i * parts.size() + k];
+      Outputs memory(*this, action, environment, i);
+      kernels::KernelContext context(parts, outputs.subspan(i, 1), memory, environment.scratch, environment.threads);
+      step.joins[i]->run(context);
+    }
+  } catch (...) {
+    region.clear();
+    throw;
+  }
+  region.clear();
+}
+
+// Each lane takes the next iteration when it has ended one, and has a frame, and so an arena, of its own for it.
+void Frame::run_iterations(const Action& action, Region& region, const RunEnvironment& environment) {
+  const Step& step = *action.step;
+  const auto inputs = inputs_of(action);
+  const std::size_t count = step.iteration_count;
+  const std::size_t item_count = inputs.size() - step.instruction->capture_count;
+  const std::size_t list_count = item_count / count;
+  auto lanes = std::min(count, static_cast<std::size_t>(environment.lanes));
+  // What takes less than waking lanes runs on this one, as does a first request.
+  if (region.work_ns - region.work_ns / static_cast<std::int64_t>(lanes) <= kStageOverheadNs) lanes = 1;
+  while (region.frames.size() < lanes) region.frames.emplace_back(step.blocks[0], constants_);
+
+  const auto given = [&](std::size_t i) { return inputs[i] != nullptr ? lent(*inputs[i]) : Value(); };
+  for (Frame& frame : std::span(region.frames).first(lanes)) {
+    for (std::size_t i = item_count; i < inputs.size(); ++i) frame.set_input(list_count + i - item_count, given(i));
+  }
+  const bool timed = environment.lanes > 1;
+  const std::int64_t start_ns = timed ? base::now_ns() : 0;
+  vm::run_iterations(static_cast<std::int64_t>(count), static_cast<int>(lanes), [&](std::int64_t iteration, int lane) {
+    const auto k = static_cast<std::size_t>(iteration);
+    Frame& frame = region.frames[static_cast<std::size_t>(lane)];
+    for (std::size_t list = 0; list < list_count; ++list) frame.set_input(list, given(list * count + k));
+    const std::span outputs = std::span(region.result_places).subspan(k * step.joins.size(), step.joins.size());
+    base::with_context([&] { return fmt::format("in iteration {}", iteration); },
+                       [&] { frame.run_again(lanes > 1 ? on_lane(environment, lane) : environment, outputs); });
+  });
+  if (!timed) return;
+  const std::int64_t taken_ns = base::now_ns() - start_ns - (lanes > 1 ? kStageOverheadNs : 0);
+  region.work_ns = taken_ns * static_cast<std::int64_t>(lanes);
+}
+
+void Frame::take_outputs(Allocator& pool, std::span<Value* const> outputs) {
+  const std::vector<SlotIndex>& from = ready_->block->outputs;
+  for (std::size_t i = 0; i < from.size(); ++i) *outputs[i] = slots_[from[i]];
+  for (const SlotIndex slot : from) {
+    if (is_constant_[slot] == 0 && is_input_[slot] == 0) slots_[slot].reset();
+  }
+  for (Value* const output : outputs) {
     // Memory that this block's arena, a constant, an input or another output also holds is copied: what leaves a block
     // belongs to the receiver alone.
-    if (result.is_tensor() && result.tensor().owner().use_count() != 1) result = result.tensor().clone(pool);
+    if (output->is_tensor() && output->tensor().owner().use_count() != 1) *output = output->tensor().clone(pool);
   }
-  return results;
 }
 
 void Frame::clear() {

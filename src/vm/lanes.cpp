@@ -125,4 +125,34 @@ void run_stage(const Stage& stage, int lanes, std::optional<std::uint64_t> seed,
   stage_run.rethrow();
 }
 
+// Protocol: lanes take iterations from `next` and set `failed` when theirs throws; what it threw is kept under the
+// mutex. Iterations are taken in order and those taken are run to their end, so every one before the first that throws
+// has run.
+void run_iterations(std::int64_t count, int lanes, const std::function<void(std::int64_t, int)>& run) {
+  std::atomic<std::int64_t> next = 0;
+  std::atomic<bool> failed = false;
+  base::SpinMutex mutex;
+  std::int64_t first_failed = count;
+  std::exception_ptr error;
+  const auto work = [&](int lane) {
+    while (!failed.load(std::memory_order_relaxed)) {
+      const std::int64_t iteration = next.fetch_add(1, std::memory_order_relaxed);
+      if (iteration >= count) return;
+      try {
+        run(iteration, lane);
+      } catch (...) {
+        const std::lock_guard lock(mutex);
+        failed.store(true, std::memory_order_relaxed);
+        if (iteration > first_failed) continue;
+        first_failed = iteration;
+        error = std::current_exception();
+      }
+    }
+  };
+  base::parallel_for(lanes, lanes, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t lane = begin; lane < end; ++lane) work(static_cast<int>(lane));
+  });
+  if (error) std::rethrow_exception(error);
+}
+
 }  // namespace lanner::vm

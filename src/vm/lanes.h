@@ -1,4 +1,4 @@
-// Running the tasks of one stage on several lanes at once.
+// Running the tasks of one stage, or the iterations of one region, on several lanes at once.
 #pragma once
 
 #include <cstdint>
@@ -15,5 +15,10 @@ namespace lanner::vm {
 // ended, its exception is rethrown. Lanes that have nothing to do sleep.
 void run_stage(const Stage& stage, int lanes, std::optional<std::uint64_t> seed,
                const std::function<void(const Task& task, int lane)>& run);
+
+// Calls run(iteration, lane) for 0 to count - 1, begun in this order, on at most `lanes` threads of the calling
+// thread's team. When one throws, no further one is begun and, once all lanes have ended, the exception of the first
+// iteration that threw is rethrown: the same one however many lanes there are.
+void run_iterations(std::int64_t count, int lanes, const std::function<void(std::int64_t iteration, int lane)>& run);
 
 }  // namespace lanner::vm

@@ -49,7 +49,7 @@ std::vector<Value> Measurement::run_timed(Frame& frame, std::span<const Value> i
   std::vector<std::int64_t> durations(program_.program().main.instructions.size(), 0);
   environment.durations_ns = &durations;
   const bool single = runs_ >= kTeamRuns;
-  if (single) environment.threads = 1;
+  if (single) environment.threads = environment.lanes = 1;
   std::vector<Value> results = frame.run(inputs, environment);
   if (runs_ != 0) keep_least(single ? costs_.single : costs_.team, durations);
   return results;

@@ -15,11 +15,10 @@ namespace {
 using Index = std::uint32_t;
 constexpr Index kNone = std::numeric_limits<Index>::max();
 
-constexpr std::int64_t kStageOverheadNs = 20'000;  // waking the lanes and waiting for the last
-constexpr std::int64_t kTaskOverheadNs = 300;      // taking a task and telling its successors
-constexpr std::int64_t kLeastTaskNs = 8'000;       // smaller tasks of the same depth are put together
-constexpr int kTasksPerLane = 4;                   // into which a stage is cut at least, so that lanes end together
-constexpr double kLeastGain = 0.97;                // of the serial time, to leave the serial order
+constexpr std::int64_t kTaskOverheadNs = 300;  // taking a task and telling its successors
+constexpr std::int64_t kLeastTaskNs = 8'000;   // smaller tasks of the same depth are put together
+constexpr int kTasksPerLane = 4;               // into which a stage is cut at least, so that lanes end together
+constexpr double kLeastGain = 0.97;            // of the serial time, to leave the serial order
 
 // From which time with one thread on an instruction that gains from the team is wide. The schedule is estimated for
 // each of these and the best is taken.

@@ -15,6 +15,9 @@
 
 namespace lanner::vm {
 
+// What it costs to wake the lanes and to wait for the last.
+inline constexpr std::int64_t kStageOverheadNs = 20'000;
+
 // Nanoseconds that each instruction of a block takes.
 struct Costs {
   std::vector<std::int64_t> team;    // with all threads

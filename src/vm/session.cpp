@@ -161,7 +161,9 @@ struct Session::State {
     loaded->release_file_pages();
   }
 
-  vm::RunEnvironment environment(profile::Recorder* recorder) { return {pool, scratch, threads, recorder}; }
+  vm::RunEnvironment environment(profile::Recorder* recorder) {
+    return {.pool = pool, .scratch = scratch, .threads = threads, .recorder = recorder, .lanes = lanes};
+  }
 
   std::vector<Value> run_measured(std::span<const Value> inputs) {
     std::shared_ptr<const vm::Layout> best = loaded->best_layout(threads, lanes);
