@@ -17,9 +17,9 @@ constexpr const Rule* kSimplify[] = {
     &kEliminateDeadCode, &kScatterRows,       &kGatherSingle,
 };
 
-// Reads the graph as simplification leaves it, and leaves it work.
-constexpr const Rule* kBatchHeads[] = {&kFoldPickedShapes, &kBatchClassNms, &kBatchClassTopK,
-                                       &kFuseClassTopK,    &kGroupNms,      &kJoinPickedRows};
+// Reads the graph as simplification leaves it, and leaves it work. What is recognised goes before what is only alike.
+constexpr const Rule* kBatchHeads[] = {&kFoldPickedShapes, &kBatchClassNms,  &kBatchClassTopK, &kFuseClassTopK,
+                                       &kGroupNms,         &kJoinPickedRows, &kRollSiblings};
 
 // Arithmetic goes into weights before anything is fused with a convolution.
 constexpr const Rule* kFoldIntoConvolutions[] = {&kFusePadConv, &kFoldBatchNorm, &kFuseConvBias, &kFoldScaleShift};

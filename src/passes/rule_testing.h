@@ -87,7 +87,7 @@ class Builder {
   int count_ = 0;
 };
 
-// Runs the graph on the portable kernels, If and Loop included. `seen` gets all values by id.
+// Runs the graph on the portable kernels, If, Loop and ForEach included. `seen` gets all values by id.
 inline std::vector<Value> run_graph(const Graph& graph, std::vector<Value> inputs,
                                     std::map<ValueId, Value>* seen = nullptr) {
   std::map<ValueId, Value> values;
@@ -125,6 +125,26 @@ inline std::vector<Value> run_graph(const Graph& graph, std::vector<Value> input
         made = run_graph(body, std::move(arguments));
         goes_on = *made[0].tensor().data<bool>();
         made.erase(made.begin());
+      }
+    } else if (node.op == "ForEach") {
+      const Graph& body = nested(node, "body");
+      const auto count = static_cast<std::size_t>(node.attributes.require_int("count"));
+      const auto captures = given.end() - node.capture_count;
+      const std::size_t lists = static_cast<std::size_t>(captures - given.begin()) / count;
+      std::vector<std::vector<Value>> results(node.outputs.size());
+      for (std::size_t k = 0; k < count; ++k) {
+        std::vector<Value> arguments;
+        for (std::size_t list = 0; list < lists; ++list) arguments.push_back(given[list * count + k]);
+        arguments.insert(arguments.end(), captures, given.end());
+        std::vector<Value> one = run_graph(body, std::move(arguments));
+        for (std::size_t i = 0; i < one.size(); ++i) results[i].push_back(std::move(one[i]));
+      }
+      for (std::size_t i = 0; i < results.size(); ++i) {
+        Node join = make_node("Concat", {}, attributes({{"axis", node.attributes.get_ints("axes")[i]}}));
+        join.outputs = {node.outputs[i]};
+        std::vector<const Value*> parts;
+        for (const Value& part : results[i]) parts.push_back(&part);
+        made.push_back(std::move(run_node(join, parts, std::size_t{1} << 30)[0]));
       }
     } else {
       std::vector<const Value*> pointers;

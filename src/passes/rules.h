@@ -30,6 +30,7 @@ extern const Rule kBatchClassTopK;
 extern const Rule kFuseClassTopK;
 extern const Rule kGroupNms;
 extern const Rule kJoinPickedRows;
+extern const Rule kRollSiblings;
 extern const Rule kFuseClassActivation;
 extern const Rule kReadScoresInPlace;
 extern const Rule kFuseColumns;

@@ -6,6 +6,7 @@
 #include <limits>
 #include <unordered_set>
 
+#include "passes/concats.h"
 #include "passes/match.h"
 
 namespace lanner::passes {
@@ -67,39 +68,15 @@ class Batcher {
 
   void decline(NodeId node, std::string reason) { declined_.emplace_back(node, std::move(reason)); }
 
-  // The inputs of a Concat, with those of Concats along the same axis that nobody else reads in their place.
-  void flatten(const Node& node, int axis, std::vector<ValueId>& parts, std::unordered_set<NodeId>& inner) const {
-    for (const ValueId part : node.inputs) {
-      const Node* producer = graph_.producer(part);
-      const Meaning* meaning = selections_.of(part);
-      if (producer != nullptr && is_op(*producer, "Concat") && concat_axis(*producer) == axis &&
-          (meaning == nullptr || meaning->kind != Kind::kPadded) && graph_.value(part).users.size() == 1 &&
-          !graph_.is_output(part)) {
-        inner.insert(graph_.value(part).producer);
-        flatten(*producer, axis, parts, inner);
-      } else {
-        parts.push_back(part);
-      }
-    }
-  }
-
-  int concat_axis(const Node& node) const {
-    const int rank = rank_of(graph_, node.outputs[0]);
-    const std::int64_t axis = node.attributes.get_int("axis", 0);
-    return axis >= 0 ? static_cast<int>(axis) : rank < 0 ? -1 : static_cast<int>(axis) + rank;
-  }
-
   std::vector<Meeting> find_meetings() const {
     std::vector<Meeting> meetings;
-    std::unordered_set<NodeId> inner;
-    std::vector<NodeId> order = graph_.topological_order();
-    std::ranges::reverse(order);  // so that a Concat comes before those it takes in
-    for (const NodeId id : order) {
-      const Node& node = graph_.node(id);
-      if (!is_op(node, "Concat") || inner.contains(id)) continue;
-      Meeting meeting{id, node.outputs[0], concat_axis(node), {}, {}, 0};
-      if (meeting.axis < 0) continue;
-      flatten(node, meeting.axis, meeting.parts, inner);
+    const auto is_padded = [&](ValueId part) {
+      const Meaning* meaning = selections_.of(part);
+      return meaning != nullptr && meaning->kind == Kind::kPadded;
+    };
+    for (JoinedParts& joined : find_concats(graph_, is_padded)) {
+      const ValueId value = graph_.node(joined.node).outputs[0];
+      Meeting meeting{joined.node, value, joined.axis, std::move(joined.parts), {}, 0};
       for (const ValueId part : meeting.parts) {
         const Meaning* meaning = selections_.of(part);
         const bool fits = meaning != nullptr && meaning->rows != nullptr && is_result(*meaning, meeting.axis) &&
@@ -109,7 +86,6 @@ class Batcher {
       }
       if (meeting.sibling_count >= 2) meetings.push_back(std::move(meeting));
     }
-    std::ranges::reverse(meetings);
     return meetings;
   }
 

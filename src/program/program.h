@@ -1,6 +1,6 @@
 // What the VM runs: blocks of instructions over numbered slots. The main block is the model; an If, Loop, ForEach or
-// subgraph instruction holds blocks of its own. A block is closed: it sees its own slots only, and what an inner block needs
-// from outside is passed to it as trailing inputs (`capture_count` of them), so dependencies are between the
+// subgraph instruction holds blocks of its own. A block is closed: it sees its own slots only, and what an inner block
+// needs from outside is passed to it as trailing inputs (`capture_count` of them), so dependencies are between the
 // instructions of one block. A slot is written once, by a block input, a constant or one instruction.
 //
 // A subgraph instruction gives its one block, "body", to a backend. The block is the plain description a backend builds

@@ -106,6 +106,10 @@ CASES = [busy, dense, some_classes_without_candidates, one_class_with_candidates
          nothing_above_threshold, one_candidate, all_scores_equal, many_scores_equal, identical_boxes]
 
 
+RECOGNISED = ["batch-class-nms", "batch-class-topk", "fuse-class-topk", "group-nms", "join-picked-rows"]
+ROLLED = [name for name in NAMES if name.startswith(("tf_", "tv_ssd")) and not name.endswith("batched")]
+
+
 def model_of(name):
     return gzip.decompress((head_inputs.HEADS / f"{name}.onnx.gz").read_bytes())
 
@@ -189,6 +193,33 @@ def test_levels_of_a_pyramid(name):
         ours, expected = fast.run(inputs), plain.run(inputs)
         for key in expected:
             np.testing.assert_array_equal(ours[key], expected[key], err_msg=f"{key} of {case.__name__}")
+
+
+def fired(model, rule):
+    (row,) = [row for row in model.explain().rules if row["rule"] == rule]
+    return bool(row["fired"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_rolled_siblings_compute_the_same_on_any_lanes(name, tmp_path):
+    kind = head_inputs.kind_of(name)
+    unrolled = lanner.compile(model_of(name), threads=1, disable_rules=[*RECOGNISED, "roll-siblings"])
+    rolled = lanner.compile(model_of(name), threads=1, disable_rules=RECOGNISED)
+    assert fired(rolled, "roll-siblings") == (name in ROLLED)
+    if name not in ROLLED:
+        return
+    assert len(rolled.explain().rows) < len(unrolled.explain().rows) / 2
+    rolled.save(tmp_path / "rolled.lanner")
+    models = [lanner.load(tmp_path / "rolled.lanner", threads=min(lanes, 2), lanes=lanes) for lanes in (1, 2, 4, 8)]
+    for case in CASES:
+        inputs = case(kind)
+        expected = unrolled.run(inputs)
+        for model in models:
+            for _ in range(2):  # the first request does not use lanes
+                ours = model.run(inputs)
+                for output, array in expected.items():
+                    assert ours[output].dtype == array.dtype
+                    np.testing.assert_array_equal(ours[output], array, err_msg=f"{case.__name__} {output}")
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name.endswith("opset18")])
