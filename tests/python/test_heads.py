@@ -32,7 +32,8 @@ MAX_COMMITTED_BYTES = 300_000
 NOTHING = -30.0  # a logit below every threshold
 STEP = 0.5  # of rounded logits
 LEVEL_SIDES = (32, 16, 8, 4, 2)  # cells along a side of each level of a pyramid
-HEAD_RULES = ["batch-heads", "skip-concat", "gather-single", "fuse-class-activation", "read-scores-in-place"]
+HEAD_RULES = ["batch-heads", "skip-concat", "gather-single", "fuse-class-activation", "read-scores-in-place",
+              "fuse-columns"]
 
 
 def logits_of(inputs):
