@@ -36,6 +36,8 @@ class WinogradWeights {
   WinogradWeights(const WinogradLoops& loops, WinogradForm form, WinogradStorage storage, std::int64_t outputs,
                   std::int64_t inputs);
 
+  bool operator==(const WinogradWeights&) const = default;  // of the layout
+
   std::size_t bytes() const { return panels_ * panel_floats_ * sizeof(float); }
   std::size_t panels() const { return panels_; }
   // Packs panel `panel` of weights [outputs][inputs][3][3] to its place in `packed`, which is aligned to 64 bytes.
