@@ -150,10 +150,12 @@ Winograd::Winograd(const WinogradLoops& loops, WinogradForm form, WinogradStorag
   const std::size_t groups = divide_up(portion_, loops.most_tiles);
   parts_ = by_channels_ ? std::min(groups, divide_up(2 * workers_, weights_.panels())) : 1;
   part_ = divide_up(groups, parts_) * loops.most_tiles;
-  window_stride_ = odd_stride(portion_ * channels);
+  // Windows lie in the order they are read in: by slabs of channels, points, groups.
+  slab_ = storage == WinogradStorage::kPlain ? kStep : channels;
+  window_stride_ = odd_stride(portion_ * std::min(slab_, channels));
   product_stride_ = odd_stride(part_ * weights_.panel_outputs_);
   tiles_bytes_ = round_up(portion_ * sizeof(WinogradTile), 64);
-  windows_bytes_ = points_ * window_stride_ * sizeof(float);
+  windows_bytes_ = divide_up(channels, slab_) * points_ * window_stride_ * sizeof(float);
   products_bytes_ = points_ * product_stride_ * sizeof(float);
   columns_bytes_ =
       storage == WinogradStorage::kPlain ? points_ * odd_stride(kStep * weights_.panel_outputs_) * sizeof(float) : 0;
@@ -210,13 +212,20 @@ void Winograd::locate(std::size_t first, std::size_t count, WinogradTile* tiles)
   }
 }
 
+// Of group `tiles` in a slab: where the windows of point p are, from channel `channel` of the slab on.
+std::size_t Winograd::window_at(std::size_t slab, std::size_t p, const Group& tiles, std::size_t channel) const {
+  const std::size_t channels = std::min(slab_, (input_blocks_ * loops_->lanes) - slab * slab_);
+  return (slab * points_ + p) * window_stride_ + tiles.first * channels + tiles.count * channel;
+}
+
 void Winograd::transform_group(const Job& job, const Group& group, std::size_t block) const {
   const std::size_t lanes = loops_->lanes;
   const auto row = static_cast<std::size_t>(problem_.width) * lanes;
   const std::size_t plane = static_cast<std::size_t>(problem_.height) * row;
+  const std::size_t channel = block * lanes;
   loops_->transform_input[form_index(weights_.form_)](
       job.tiles + group.first, group.count, job.arguments.input + block * plane, row,
-      job.windows + (group.first * input_blocks_ + block * group.count) * lanes, window_stride_);
+      job.windows + window_at(channel / slab_, 0, group, channel % slab_), window_stride_);
 }
 
 // The products of one panel for the tiles of some groups.
@@ -230,9 +239,8 @@ void Winograd::multiply(const Job& job, const Task& task) const {
   const auto add = [&](std::size_t p, std::size_t g, std::size_t channel, const float* columns) {
     const Group tiles = group(g, job.count);
     loops_->multiply(tiles.count, vectors, std::min(kStep, weights_.inputs_ - channel),
-                     job.windows + p * window_stride_ + tiles.first * input_blocks_ * lanes + channel * tiles.count,
-                     columns, task.products + p * product_stride_ + (tiles.first - first) * lanes, part_ * lanes,
-                     channel != 0);
+                     job.windows + window_at(channel / slab_, p, tiles, channel % slab_), columns,
+                     task.products + p * product_stride_ + (tiles.first - first) * lanes, part_ * lanes, channel != 0);
   };
   if (weights_.storage_ == WinogradStorage::kTransformed) {
     for (std::size_t p = 0; p < points_; ++p) {

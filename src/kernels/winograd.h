@@ -90,6 +90,7 @@ class Winograd {
   Task task_of(std::size_t panel, std::size_t first_group, std::size_t end_group, std::size_t next_panel,
                std::byte* memory) const;
   void locate(std::size_t first, std::size_t count, WinogradTile* tiles) const;
+  std::size_t window_at(std::size_t slab, std::size_t p, const Group& tiles, std::size_t channel) const;
   void transform_group(const Job& job, const Group& group, std::size_t block) const;
   void multiply(const Job& job, const Task& task) const;
   void make_outputs(const Job& job, const Task& task) const;
@@ -109,6 +110,7 @@ class Winograd {
   std::size_t portion_;         // tiles whose transformed windows are held at once: by a thread or, by channels, by all
   std::size_t parts_;           // by channels: a portion is shared out in so many parts and by panels
   std::size_t part_;            // the most tiles of a part
+  std::size_t slab_;            // channels
   std::size_t window_stride_;   // elements between points of transformed windows
   std::size_t product_stride_;  // and of products
   std::size_t workers_;
