@@ -1,6 +1,7 @@
 #include "backends/onednn/algorithm.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "backends/onednn/engine.h"
 
@@ -19,6 +20,36 @@ constexpr AlgorithmRow kAlgorithms[] = {
     {Algorithm::kWinogradF2Plain, "winograd-f2-plain"},
     {Algorithm::kWinogradF4Plain, "winograd-f4-plain"},
 };
+
+constexpr std::int64_t kLeastChannels = 16;
+
+// What a core needs for a convolution of 3 × 3, in cycles. A vector is a block of channels.
+double expected_cycles(Algorithm algorithm, const ConvolutionProblem& problem) {
+  constexpr double kProductsPerCycle = 2;     // of vectors
+  constexpr double kInputCycles = 4;          // for a vector of transformed inputs
+  constexpr double kOutputCycles = 2.5;       // for a vector of products
+  constexpr double kWeightCycles = 2.2;       // for a vector of weights transformed where they are needed
+  constexpr double kWeightBytesPerCycle = 6;  // from memory, because a network's weights exceed the caches
+  constexpr double kPlainTilesAtOnce = 56;    // as many as share the weights transformed once
+  const double lanes = has_avx512() ? 16 : 8;
+  const auto blocks = [&](std::int64_t channels) { return std::ceil(static_cast<double>(channels) / lanes); };
+  const auto inputs = static_cast<double>(problem.inputs);
+  const double output_blocks = blocks(problem.outputs);
+  const double weights = inputs * output_blocks;  // vectors, for each element of the kernel
+  const auto batch = static_cast<double>(problem.batch);
+  const auto height = static_cast<double>(problem.window.output[1]);
+  const auto width = static_cast<double>(problem.window.output[2]);
+  const double weight_cycles = weights * lanes * sizeof(float) / kWeightBytesPerCycle;
+  if (!is_own(algorithm)) return 9 * (batch * height * width * weights / kProductsPerCycle + weight_cycles);
+
+  const auto side = static_cast<double>(kernels::tile_side(form_of(algorithm)));
+  const auto points = static_cast<double>(kernels::point_count(form_of(algorithm)));
+  const double tiles = batch * std::ceil(height / side) * std::ceil(width / side);
+  double cycles = points * tiles *
+                  (weights / kProductsPerCycle + kInputCycles * blocks(problem.inputs) + kOutputCycles * output_blocks);
+  if (storage_of(algorithm) == WinogradStorage::kTransformed) return cycles + points * weight_cycles;
+  return cycles + 9 * weight_cycles + points * weights * kWeightCycles * std::ceil(tiles / kPlainTilesAtOnce);
+}
 
 }  // namespace
 
@@ -55,11 +86,14 @@ bool is_candidate(Algorithm algorithm, const ConvolutionProblem& problem) {
 }
 
 Algorithm choose_algorithm(const ConvolutionProblem& problem) {
-  const kernels::Window& window = problem.window;
-  const bool large =
-      std::min(problem.inputs, problem.outputs) >= 16 && std::min(window.output[1], window.output[2]) >= 7;
-  if (!large || !is_candidate(Algorithm::kWinogradF4, problem)) return Algorithm::kDirect;
-  return std::min(window.output[1], window.output[2]) < 10 ? Algorithm::kWinogradF2 : Algorithm::kWinogradF4;
+  // A block of channels of which most are padding is transformed in vain.
+  if (std::min(problem.inputs, problem.outputs) < kLeastChannels) return Algorithm::kDirect;
+  Algorithm best = Algorithm::kDirect;
+  for (const AlgorithmRow& row : kAlgorithms) {
+    if (row.algorithm == Algorithm::kOnednnWinograd || !is_candidate(row.algorithm, problem)) continue;
+    if (expected_cycles(row.algorithm, problem) < expected_cycles(best, problem)) best = row.algorithm;
+  }
+  return best;
 }
 
 }  // namespace lanner::backends::onednn
