@@ -145,6 +145,16 @@ struct Transform<4> {
   }
 };
 
+// Images come from memory, in more rows at a time than the processor follows by itself: what so many tiles to the right
+// will be read or, with kWrite, written is asked for. The address may lie outside the image.
+constexpr std::size_t kTilesAhead = 4;
+template <int kWrite>
+HWY_INLINE void ask_for(const float* plane, std::ptrdiff_t at) {
+  __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(plane) +
+                                                   static_cast<std::uintptr_t>(at) * sizeof(float)),
+                     kWrite, 3);
+}
+
 // Columns of windows are transformed first, because neighbouring tiles share them: a tile's are in a ring that holds
 // those of two tiles without what they share, and start in its first or, with kOdd, in its second half.
 template <std::size_t kSide, bool kOdd>
@@ -168,6 +178,10 @@ HWY_INLINE void transform_window(const WinogradTile& tile, std::size_t first_col
       for (std::size_t i = 0; i < kWindow; ++i) put(i, hn::Zero(d));
     } else if (all_rows) {
       Transform<kSide>::input(load, put);
+      for (std::size_t i = 0; i < kWindow; ++i) {
+        ask_for<0>(plane,
+                   tile.window + static_cast<std::ptrdiff_t>(i * row_stride + (c + kTilesAhead * kSide) * kLanes));
+      }
     } else {
       Transform<kSide>::input(
           [&](std::size_t i) HWY_ATTR { return i >= tile.row_begin && i < tile.row_end ? load(i) : hn::Zero(d); }, put);
@@ -300,6 +314,10 @@ void transform_tiles(const WinogradTile* tiles, std::size_t count, const float* 
     };
     if (tile.output_rows == kSide && tile.output_columns == kSide) {
       for (std::size_t r = 0; r < kSide; ++r) {
+        for (std::size_t i = 0; i < kSide; ++i) {
+          ask_for<1>(plane,
+                     tile.output + static_cast<std::ptrdiff_t>(r * row_stride + (i + kTilesAhead * kSide) * kLanes));
+        }
         finish(r, [&](std::size_t, FloatVector value, std::ptrdiff_t at) HWY_ATTR { store(value, at); });
       }
     } else {
