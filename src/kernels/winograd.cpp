@@ -129,9 +129,9 @@ Winograd::Winograd(const WinogradLoops& loops, WinogradForm form, WinogradStorag
       weights_(loops, form, storage, problem.outputs, problem.inputs),
       side_(tile_side(form)),
       points_(point_count(form)),
-      tile_rows_(divide_up(static_cast<std::size_t>(problem.output_height), side_)),
-      tile_columns_(divide_up(static_cast<std::size_t>(problem.output_width), side_)),
-      tiles_(static_cast<std::size_t>(problem.batch) * tile_rows_ * tile_columns_),
+      rows_(strips(problem.output_height, problem.height, problem.pad_top, problem.dilation_y, tile_side(form))),
+      columns_(strips(problem.output_width, problem.width, problem.pad_left, problem.dilation_x, tile_side(form))),
+      tiles_(static_cast<std::size_t>(problem.batch) * rows_.size() * columns_.size()),
       input_blocks_(divide_up(weights_.inputs_, loops.lanes)),
       workers_(static_cast<std::size_t>(std::max(threads, 1))) {
   const std::size_t channels = input_blocks_ * loops.lanes;
@@ -181,34 +181,44 @@ Winograd::Group Winograd::group(std::size_t index, std::size_t tiles) const {
   return {first, (index + 1) * tiles / groups - first};
 }
 
-void Winograd::locate(std::size_t first, std::size_t count, WinogradTile* tiles) const {
-  using Offset = std::ptrdiff_t;
-  const auto lanes = static_cast<Offset>(loops_->lanes);
-  const auto side = static_cast<Offset>(side_);
-  const Offset window = side + 2;
-  const auto range = [](Offset begin, Offset size) {
-    return static_cast<std::uint8_t>(std::clamp<Offset>(begin, 0, size));
+std::vector<Winograd::Strip> Winograd::strips(std::int64_t output_size, std::int64_t input_size, std::int64_t pad,
+                                              std::int64_t dilation, std::int64_t side) {
+  std::vector<Strip> strips;
+  // How many of `most` positions from `first` on, `dilation` apart, come before `end`.
+  const auto before = [&](std::int64_t first, std::int64_t end, std::int64_t most) {
+    const std::int64_t room = end - first;
+    return static_cast<std::uint8_t>(room <= 0 ? 0 : std::min(most, (room + dilation - 1) / dilation));
   };
+  for (std::int64_t phase = 0; phase < std::min(dilation, output_size); ++phase) {
+    for (std::int64_t output = phase; output < output_size; output += side * dilation) {
+      const std::int64_t window = output - pad;
+      strips.push_back({output, window, before(window, 0, side + 2), before(window, input_size, side + 2),
+                        before(output, output_size, side), output == phase});
+    }
+  }
+  return strips;
+}
+
+void Winograd::locate(std::size_t first, std::size_t count, WinogradTile* tiles) const {
+  const auto lanes = static_cast<std::ptrdiff_t>(loops_->lanes);
+  const auto input_blocks = static_cast<std::ptrdiff_t>(input_blocks_);
+  const auto output_blocks = static_cast<std::ptrdiff_t>(divide_up(weights_.outputs_, loops_->lanes));
   for (std::size_t i = 0; i < count; ++i) {
     const std::size_t tile = first + i;
-    const auto image = static_cast<Offset>(tile / (tile_rows_ * tile_columns_));
-    const auto y = static_cast<Offset>(tile / tile_columns_ % tile_rows_) * side;
-    const auto x = static_cast<Offset>(tile % tile_columns_) * side;
-    const Offset top = y - problem_.pad_top;
-    const Offset left = x - problem_.pad_left;
-    const Offset input_plane = problem_.height * problem_.width;
-    const Offset output_plane = problem_.output_height * problem_.output_width;
-    const auto output_blocks = static_cast<Offset>(divide_up(weights_.outputs_, loops_->lanes));
-    WinogradTile& place = tiles[i];
-    place.window = (image * static_cast<Offset>(input_blocks_) * input_plane + top * problem_.width + left) * lanes;
-    place.output = (image * output_blocks * output_plane + y * problem_.output_width + x) * lanes;
-    place.row_begin = range(-top, window);
-    place.row_end = range(problem_.height - top, window);
-    place.column_begin = range(-left, window);
-    place.column_end = range(problem_.width - left, window);
-    place.output_rows = range(problem_.output_height - y, side);
-    place.output_columns = range(problem_.output_width - x, side);
-    place.follows = x != 0;
+    const auto image = static_cast<std::ptrdiff_t>(tile / (rows_.size() * columns_.size()));
+    const Strip& row = rows_[tile / columns_.size() % rows_.size()];
+    const Strip& column = columns_[tile % columns_.size()];
+    const std::ptrdiff_t input_row = image * input_blocks * problem_.height + row.window;
+    const std::ptrdiff_t output_row = image * output_blocks * problem_.output_height + row.output;
+    tiles[i] = {(input_row * problem_.width + column.window) * lanes,
+                (output_row * problem_.output_width + column.output) * lanes,
+                row.begin,
+                row.end,
+                column.begin,
+                column.end,
+                row.outputs,
+                column.outputs,
+                !column.first};
   }
 }
 
@@ -224,7 +234,9 @@ void Winograd::transform_group(const Job& job, const Group& group, std::size_t b
   const std::size_t plane = static_cast<std::size_t>(problem_.height) * row;
   const std::size_t channel = block * lanes;
   loops_->transform_input[form_index(weights_.form_)](
-      job.tiles + group.first, group.count, job.arguments.input + block * plane, row,
+      job.tiles + group.first, group.count,
+      {const_cast<float*>(job.arguments.input) + block * plane, row * static_cast<std::size_t>(problem_.dilation_y),
+       lanes * static_cast<std::size_t>(problem_.dilation_x)},
       job.windows + window_at(channel / slab_, 0, group, channel % slab_), window_stride_);
 }
 
@@ -287,9 +299,11 @@ void Winograd::make_outputs(const Job& job, const Task& task) const {
     const float* const residual = job.arguments.residual;
     const WinogradEpilogue epilogue{bias.data(), residual == nullptr ? nullptr : residual + block * plane,
                                     job.arguments.activation, exist};
-    loops_->transform_output[form_index(weights_.form_)](job.tiles + first, last.first + last.count - first,
-                                                         task.products + v * part_ * lanes, product_stride_, epilogue,
-                                                         job.arguments.output + block * plane, row);
+    loops_->transform_output[form_index(weights_.form_)](
+        job.tiles + first, last.first + last.count - first, task.products + v * part_ * lanes, product_stride_,
+        epilogue,
+        {job.arguments.output + block * plane, row * static_cast<std::size_t>(problem_.dilation_y),
+         lanes * static_cast<std::size_t>(problem_.dilation_x)});
   }
 }
 

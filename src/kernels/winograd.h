@@ -1,6 +1,8 @@
-// Winograd convolution: kernels of 3 × 3, stride 1, no dilation, one group, float32, on images blocked by channel
+// Winograd convolution: kernels of 3 × 3, stride 1, any dilation, one group, float32, on images blocked by channel
 // ([n][channel / lanes][y][x][lane], as oneDNN's nChw16c and nChw8c). A Winograd knows sizes and the order of work; it
 // owns no memory and is immutable, so any number of threads may use one.
+//
+// A convolution of dilation d is d × d convolutions of the images made of every d-th row and column, its phases.
 //
 // Every output is the same sum in the same order, whatever the number of threads.
 #pragma once
@@ -8,6 +10,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "kernels/winograd_loops.h"
 
@@ -23,6 +26,8 @@ struct WinogradProblem {
   std::int64_t pad_left;
   std::int64_t output_height;  // what lies beyond the input below and on the right is padding
   std::int64_t output_width;
+  std::int64_t dilation_y = 1;
+  std::int64_t dilation_x = 1;
 };
 
 // What weights are kept as. Transformed they take 16/9 (kF2) or 4 (kF4) times the memory of plain ones; kept plain they
@@ -82,10 +87,21 @@ class Winograd {
   void run(const WinogradArguments& arguments, int threads) const;
 
  private:
+  struct Strip {
+    std::int64_t output;  // its first row
+    std::int64_t window;  // its window's first row, which may be outside the image
+    std::uint8_t begin;   // of the window's rows, those inside
+    std::uint8_t end;
+    std::uint8_t outputs;  // rows that exist
+    bool first;            // of its phase
+  };
   struct Group;
   struct Task;
   struct Job;
 
+  // The rows of tiles or, with the lengths of rows, their columns.
+  static std::vector<Strip> strips(std::int64_t output_size, std::int64_t input_size, std::int64_t pad,
+                                   std::int64_t dilation, std::int64_t side);
   Group group(std::size_t index, std::size_t tiles) const;
   Task task_of(std::size_t panel, std::size_t first_group, std::size_t end_group, std::size_t next_panel,
                std::byte* memory) const;
@@ -102,8 +118,8 @@ class Winograd {
   WinogradWeights weights_;
   std::size_t side_;
   std::size_t points_;
-  std::size_t tile_rows_;
-  std::size_t tile_columns_;
+  std::vector<Strip> rows_;  // of tiles in an image, phase by phase
+  std::vector<Strip> columns_;
   std::size_t tiles_;         // of all images
   std::size_t input_blocks_;  // of channels
   bool by_channels_;

@@ -149,17 +149,20 @@ struct Transform<4> {
 // will be read or, with kWrite, written is asked for. The address may lie outside the image.
 constexpr std::size_t kTilesAhead = 4;
 template <int kWrite>
-HWY_INLINE void ask_for(const float* plane, std::ptrdiff_t at) {
-  __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(plane) +
-                                                   static_cast<std::uintptr_t>(at) * sizeof(float)),
-                     kWrite, 3);
+HWY_INLINE void ask_for(const WinogradPlane& plane, std::ptrdiff_t at) {
+  const auto begin = reinterpret_cast<std::uintptr_t>(plane.data);
+  __builtin_prefetch(reinterpret_cast<const void*>(begin + static_cast<std::uintptr_t>(at) * sizeof(float)), kWrite, 3);
+}
+
+HWY_INLINE std::ptrdiff_t offset(const WinogradPlane& plane, std::size_t row, std::size_t column) {
+  return static_cast<std::ptrdiff_t>(row * plane.row_stride + column * plane.column_stride);
 }
 
 // Columns of windows are transformed first, because neighbouring tiles share them: a tile's are in a ring that holds
 // those of two tiles without what they share, and start in its first or, with kOdd, in its second half.
 template <std::size_t kSide, bool kOdd>
-HWY_INLINE void transform_window(const WinogradTile& tile, std::size_t first_column, const float* plane,
-                                 std::size_t row_stride, float* ring, float* to, std::size_t point_stride) {
+HWY_INLINE void transform_window(const WinogradTile& tile, std::size_t first_column, const WinogradPlane& plane,
+                                 float* ring, float* to, std::size_t point_stride) {
   constexpr std::size_t kWindow = Transform<kSide>::kWindow;
   constexpr std::size_t kRing = 2 * kSide;
   static_assert(kWindow <= kRing);
@@ -171,16 +174,14 @@ HWY_INLINE void transform_window(const WinogradTile& tile, std::size_t first_col
     const auto put = [&](std::size_t i, FloatVector value)
                          HWY_ATTR { hn::Store(value, d, column + i * kRing * kLanes); };
     // The window's corner may lie outside the plane, so offsets are added up before they become an address.
-    const auto load = [&](std::size_t i) HWY_ATTR {
-      return hn::LoadU(d, plane + (tile.window + static_cast<std::ptrdiff_t>(i * row_stride + c * kLanes)));
-    };
+    const auto load = [&](std::size_t i)
+                          HWY_ATTR { return hn::LoadU(d, plane.data + (tile.window + offset(plane, i, c))); };
     if (c < tile.column_begin || c >= tile.column_end) {
       for (std::size_t i = 0; i < kWindow; ++i) put(i, hn::Zero(d));
     } else if (all_rows) {
       Transform<kSide>::input(load, put);
       for (std::size_t i = 0; i < kWindow; ++i) {
-        ask_for<0>(plane,
-                   tile.window + static_cast<std::ptrdiff_t>(i * row_stride + (c + kTilesAhead * kSide) * kLanes));
+        ask_for<0>(plane, tile.window + offset(plane, i, c + kTilesAhead * kSide));
       }
     } else {
       Transform<kSide>::input(
@@ -197,8 +198,9 @@ HWY_INLINE void transform_window(const WinogradTile& tile, std::size_t first_col
 }
 
 template <std::size_t kSide>
-void transform_input(const WinogradTile* tiles, std::size_t count, const float* plane, std::size_t row_stride,
-                     float* to, std::size_t point_stride) {
+void transform_input(const WinogradTile* tiles, std::size_t count, const WinogradPlane& given, float* to,
+                     std::size_t point_stride) {
+  const WinogradPlane plane = given;  // a copy, which the stores of the loop cannot change
   constexpr std::size_t kWindow = Transform<kSide>::kWindow;
   HWY_ALIGN float ring[kWindow * 2 * kSide * kLanes];
   bool odd = false;
@@ -207,9 +209,9 @@ void transform_input(const WinogradTile* tiles, std::size_t count, const float* 
     const std::size_t first_column = shares ? kWindow - kSide : 0;
     odd = shares && !odd;
     if (odd) {
-      transform_window<kSide, true>(tiles[t], first_column, plane, row_stride, ring, to, point_stride);
+      transform_window<kSide, true>(tiles[t], first_column, plane, ring, to, point_stride);
     } else {
-      transform_window<kSide, false>(tiles[t], first_column, plane, row_stride, ring, to, point_stride);
+      transform_window<kSide, false>(tiles[t], first_column, plane, ring, to, point_stride);
     }
   }
 }
@@ -279,10 +281,11 @@ struct OutputTraits {
 
 template <std::size_t kSide, typename Traits>
 void transform_tiles(const WinogradTile* tiles, std::size_t count, const float* products, std::size_t point_stride,
-                     const WinogradEpilogue& given, float* plane, std::size_t row_stride) {
+                     const WinogradEpilogue& given, const WinogradPlane& given_plane) {
   constexpr std::size_t kWindow = Transform<kSide>::kWindow;
   const Floats d;
-  const WinogradEpilogue epilogue = given;  // a copy, which the stores of the loop cannot change
+  const WinogradEpilogue epilogue = given;  // copies, which the stores of the loop cannot change
+  const WinogradPlane plane = given_plane;
   const auto bias = hn::Load(d, epilogue.bias);
   const auto low = hn::Set(d, epilogue.activation.alpha);
   const auto high = hn::Set(d, epilogue.activation.beta);
@@ -297,10 +300,9 @@ void transform_tiles(const WinogradTile* tiles, std::size_t count, const float* 
           [&](std::size_t i, FloatVector value) HWY_ATTR { hn::Store(value, d, half + (i * kWindow + c) * kLanes); });
     }
     const auto finish = [&](std::size_t r, auto put) HWY_ATTR {
-      const std::ptrdiff_t at = tile.output + static_cast<std::ptrdiff_t>(r * row_stride);
       Transform<kSide>::output([&](std::size_t i) HWY_ATTR { return hn::Load(d, half + (r * kWindow + i) * kLanes); },
                                [&](std::size_t i, FloatVector value)
-                                   HWY_ATTR { put(i, value, at + static_cast<std::ptrdiff_t>(i * kLanes)); });
+                                   HWY_ATTR { put(i, value, tile.output + offset(plane, r, i)); });
     };
     const auto store = [&](FloatVector value, std::ptrdiff_t at) HWY_ATTR {
       value = hn::Add(value, bias);
@@ -310,13 +312,12 @@ void transform_tiles(const WinogradTile* tiles, std::size_t count, const float* 
       } else {
         value = hn::IfThenElseZero(exists, activate(value, epilogue.activation));
       }
-      hn::StoreU(value, d, plane + at);
+      hn::StoreU(value, d, plane.data + at);
     };
     if (tile.output_rows == kSide && tile.output_columns == kSide) {
       for (std::size_t r = 0; r < kSide; ++r) {
         for (std::size_t i = 0; i < kSide; ++i) {
-          ask_for<1>(plane,
-                     tile.output + static_cast<std::ptrdiff_t>(r * row_stride + (i + kTilesAhead * kSide) * kLanes));
+          ask_for<1>(plane, tile.output + offset(plane, r, i + kTilesAhead * kSide));
         }
         finish(r, [&](std::size_t, FloatVector value, std::ptrdiff_t at) HWY_ATTR { store(value, at); });
       }
@@ -332,10 +333,10 @@ void transform_tiles(const WinogradTile* tiles, std::size_t count, const float* 
 
 template <std::size_t kSide>
 void transform_output(const WinogradTile* tiles, std::size_t count, const float* products, std::size_t point_stride,
-                      const WinogradEpilogue& epilogue, float* plane, std::size_t row_stride) {
+                      const WinogradEpilogue& epilogue, const WinogradPlane& plane) {
   const bool simple = epilogue.activation.kind == WinogradActivation::Kind::kClip && epilogue.channels >= kLanes;
   const auto run = [&](auto traits) {
-    transform_tiles<kSide, decltype(traits)>(tiles, count, products, point_stride, epilogue, plane, row_stride);
+    transform_tiles<kSide, decltype(traits)>(tiles, count, products, point_stride, epilogue, plane);
   };
   if (epilogue.residual == nullptr) {
     simple ? run(OutputTraits<false, true>()) : run(OutputTraits<false, false>());

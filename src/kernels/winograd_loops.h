@@ -2,7 +2,8 @@
 // window is the (m + 2) × (m + 2) inputs they read. Transformed, a window has as many values, one for each "point"; at
 // every point the convolution is a product of matrices.
 //
-// Images are blocked by channel: planes of `lanes` channels, [y][x][lane].
+// Images are blocked by channel: planes of `lanes` channels, [y][x][lane]. Neighbouring rows and columns of a tile or
+// window may lie apart, as those of a dilated convolution do; strides are in elements.
 #pragma once
 
 #include <cstddef>
@@ -34,6 +35,13 @@ struct WinogradTile {
   std::uint8_t output_rows = 0;
   std::uint8_t output_columns = 0;
   bool follows = false;  // the tile before lies on the left of this one
+};
+
+// One block of channels of an image.
+struct WinogradPlane {
+  float* data;  // not written where it is an input
+  std::size_t row_stride;
+  std::size_t column_stride;
 };
 
 // A function of one element, which keeps NaN.
@@ -70,14 +78,13 @@ struct WinogradLoops {
 
   // Each of these tables has a function for kF2 and one for kF4.
 
-  // Transforms the windows of `count` tiles in one input plane whose rows are `row_stride` elements long. Value p of
-  // tile t goes to to[p * point_stride + t * lanes].
-  void (*transform_input[2])(const WinogradTile* tiles, std::size_t count, const float* plane, std::size_t row_stride,
-                             float* to, std::size_t point_stride);
+  // Transforms the windows of `count` tiles in one input plane. Value p of tile t goes to to[p * point_stride + t *
+  // lanes].
+  void (*transform_input[2])(const WinogradTile* tiles, std::size_t count, const WinogradPlane& plane, float* to,
+                             std::size_t point_stride);
   // The other way: tiles from products, value p of tile t at products[p * point_stride + t * lanes], to a plane.
   void (*transform_output[2])(const WinogradTile* tiles, std::size_t count, const float* products,
-                              std::size_t point_stride, const WinogradEpilogue& epilogue, float* plane,
-                              std::size_t row_stride);
+                              std::size_t point_stride, const WinogradEpilogue& epilogue, const WinogradPlane& plane);
   // Weights of one panel, [channel][9][output], to their values at the points: that of point p goes to
   // to[p * point_stride + channel * width + output]. `width` is the number of outputs, a multiple of lanes.
   void (*transform_weights[2])(const float* panel, std::size_t channels, std::size_t width, float* to,

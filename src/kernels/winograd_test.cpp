@@ -4,6 +4,7 @@
 #include <cstring>
 #include <limits>
 #include <random>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -85,7 +86,7 @@ double apply(const WinogradActivation& f, double x) {
 // nobody may use, and must be zero in the output.
 class Experiment {
  public:
-  Experiment(const Case& c, I lanes, unsigned seed)
+  Experiment(const Case& c, I lanes, unsigned seed, float added_bias = 0)
       : case_(c),
         input_layout_{lanes, c.problem.inputs, c.problem.height, c.problem.width},
         output_layout_{lanes, c.problem.outputs, c.problem.output_height, c.problem.output_width},
@@ -105,7 +106,7 @@ class Experiment {
     }
     const float scale = std::sqrt(2.0F / static_cast<float>(9 * p.inputs));
     for (std::size_t i = 0; i < weights_.size(); ++i) weights_.data()[i] = scale * normal(random);
-    for (std::size_t i = 0; i < bias_.size(); ++i) bias_.data()[i] = normal(random);
+    for (std::size_t i = 0; i < bias_.size(); ++i) bias_.data()[i] = normal(random) + added_bias;
     for (std::size_t i = 0; i < residual_.size(); ++i) residual_.data()[i] = normal(random);
   }
 
@@ -131,7 +132,7 @@ class Experiment {
   }
 
   // The relative root mean square error against float64. Fails where an unused channel is not zero.
-  double error(const std::vector<float>& output) const {
+  double error(std::span<const float> output) const {
     const WinogradProblem& p = case_.problem;
     double difference = 0;
     double square = 0;
@@ -159,8 +160,8 @@ class Experiment {
     if (case_.residual) sum += residual_[at];
     for (I r = 0; r < 3; ++r) {
       for (I s = 0; s < 3; ++s) {
-        const I row = y + r - p.pad_top;
-        const I column = x + s - p.pad_left;
+        const I row = y + r * p.dilation_y - p.pad_top;
+        const I column = x + s * p.dilation_x - p.pad_left;
         if (row < 0 || row >= p.height || column < 0 || column >= p.width) continue;
         for (I c = 0; c < p.inputs; ++c) {
           sum += static_cast<double>(input_[input_layout_.at(n, c, row, column)]) *
@@ -232,6 +233,21 @@ TEST_P(WinogradTest, AgreesWithTheDefinition) {
   }
 }
 
+TEST_P(WinogradTest, AgreesWithTheDefinitionWhenDilated) {
+  std::mt19937 random(2);
+  const auto below = [&](I first, I last) { return std::uniform_int_distribution<I>(first, last)(random); };
+  for (unsigned i = 0; i < 30; ++i) {
+    const I dilation[] = {below(1, 7), below(1, 7)};
+    const I pad[] = {below(0, dilation[0] + 1), below(0, dilation[1] + 1)};
+    const I height = below(std::max<I>(2 * dilation[0] + 1 - 2 * pad[0], 1), 30);
+    const I width = below(std::max<I>(2 * dilation[1] + 1 - 2 * pad[1], 1), 30);
+    Case c{{below(1, 2), below(1, 40), below(1, 40), height, width, pad[0], pad[1],
+            height + 2 * pad[0] - 2 * dilation[0], width + 2 * pad[1] - 2 * dilation[1], dilation[0], dilation[1]}};
+    c.residual = true;
+    check(c, kBound, i);
+  }
+}
+
 TEST_P(WinogradTest, AppliesActivations) {
   const WinogradActivation activations[] = {WinogradActivation::relu(),       {Kind::kClip, -0.5F, 1.5F},
                                             {Kind::kClip, 0.5F, 1.5F},        {Kind::kLeakyRelu, 0.2F, 0},
@@ -254,15 +270,19 @@ TEST_P(WinogradTest, HasTheAccuracyOfFloat32) {
   }
 }
 
+// A value that is not a number is no channel's maximum, and stays one through each activation.
 TEST_P(WinogradTest, KeepsNan) {
   for (const WinogradLoopsRow& row : winograd_loops_rows()) {
     if (!row.supported()) continue;
-    Case c{make_problem(1, 16, 16, 8, 8, 1, 1, 1, 1)};
-    c.residual = true;
-    c.activation = WinogradActivation::relu();
-    const auto lanes = static_cast<I>(row.loops->lanes);
-    const Experiment experiment(c, lanes, 9);
-    EXPECT_EQ(experiment.run(*row.loops, GetParam(), WinogradStorage::kPlain, 1, 1).size(), 16u * 64u);
+    for (const Kind kind :
+         {Kind::kClip, Kind::kLeakyRelu, Kind::kHardSigmoid, Kind::kHardSwish, Kind::kSigmoid, Kind::kSwish}) {
+      Case c{make_problem(1, 16, 16, 8, 8, 1, 1, 1, 1)};
+      c.activation = {kind, 0, 1};
+      const Experiment experiment(c, static_cast<I>(row.loops->lanes), 9, std::numeric_limits<float>::quiet_NaN());
+      for (const float value : experiment.run(*row.loops, GetParam(), WinogradStorage::kPlain, 1, 1)) {
+        EXPECT_TRUE(std::isnan(value)) << row.name << ", activation " << static_cast<int>(kind);
+      }
+    }
   }
 }
 

@@ -44,7 +44,12 @@ double expected_cycles(Algorithm algorithm, const ConvolutionProblem& problem) {
 
   const auto side = static_cast<double>(kernels::tile_side(form_of(algorithm)));
   const auto points = static_cast<double>(kernels::point_count(form_of(algorithm)));
-  const double tiles = batch * std::ceil(height / side) * std::ceil(width / side);
+  // Each of a dilation's phases has tiles of its own.
+  const auto strips = [&](double size, std::int64_t dilation) {
+    const double phases = std::min(size, static_cast<double>(dilation));
+    return phases * std::ceil(std::ceil(size / phases) / side);
+  };
+  const double tiles = batch * strips(height, problem.window.dilation[1]) * strips(width, problem.window.dilation[2]);
   double cycles = points * tiles *
                   (weights / kProductsPerCycle + kInputCycles * blocks(problem.inputs) + kOutputCycles * output_blocks);
   if (storage_of(algorithm) == WinogradStorage::kTransformed) return cycles + points * weight_cycles;
@@ -80,9 +85,10 @@ bool is_candidate(Algorithm algorithm, const ConvolutionProblem& problem) {
   if (algorithm == Algorithm::kDirect) return true;
   const kernels::Window& window = problem.window;
   const bool three_by_three = window.rank == 2 && window.kernel[1] == 3 && window.kernel[2] == 3;
-  const bool dense = problem.groups == 1 && window.stride[1] == 1 && window.stride[2] == 1 && window.dilation[1] == 1 &&
-                     window.dilation[2] == 1;
-  return three_by_three && dense && (is_own(algorithm) ? winograd_loops() != nullptr : has_avx512());
+  const bool dense = problem.groups == 1 && window.stride[1] == 1 && window.stride[2] == 1;
+  if (!three_by_three || !dense) return false;
+  if (is_own(algorithm)) return winograd_loops() != nullptr;
+  return has_avx512() && window.dilation[1] == 1 && window.dilation[2] == 1;
 }
 
 Algorithm choose_algorithm(const ConvolutionProblem& problem) {
@@ -90,6 +96,7 @@ Algorithm choose_algorithm(const ConvolutionProblem& problem) {
   if (std::min(problem.inputs, problem.outputs) < kLeastChannels) return Algorithm::kDirect;
   Algorithm best = Algorithm::kDirect;
   for (const AlgorithmRow& row : kAlgorithms) {
+    // Slower than ours.
     if (row.algorithm == Algorithm::kOnednnWinograd || !is_candidate(row.algorithm, problem)) continue;
     if (expected_cycles(row.algorithm, problem) < expected_cycles(best, problem)) best = row.algorithm;
   }

@@ -168,9 +168,9 @@ class ConvBuilder {
 
   void emit_own() {
     const kernels::Window& window = problem_.window;
-    const kernels::WinogradProblem problem{problem_.batch,      problem_.inputs,  problem_.outputs,
-                                           window.input[1],     window.input[2],  window.pad_begin[1],
-                                           window.pad_begin[2], window.output[1], window.output[2]};
+    const kernels::WinogradProblem problem{problem_.batch,   problem_.inputs,     problem_.outputs,    window.input[1],
+                                           window.input[2],  window.pad_begin[1], window.pad_begin[2], window.output[1],
+                                           window.output[2], window.dilation[1],  window.dilation[2]};
     const kernels::Winograd winograd(*winograd_loops(), form_of(algorithm_), storage_of(algorithm_), problem,
                                      builder_.threads());
     const Desc dst = blocked_desc(dims_of(shape_));

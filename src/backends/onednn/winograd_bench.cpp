@@ -17,23 +17,27 @@
 namespace lanner::backends::onednn {
 namespace {
 
+using I = std::int64_t;
+
 struct Layer {
   const char* name;
   std::int64_t inputs;
   std::int64_t outputs;
   std::int64_t height;
   std::int64_t width;
+  std::int64_t dilation = 1;
 };
 
 constexpr Layer kLayers[] = {
-    {"vgg1_2", 64, 64, 300, 300},     {"vgg2_1", 64, 128, 150, 150},     {"vgg2_2", 128, 128, 150, 150},
-    {"vgg3_1", 128, 256, 75, 75},     {"vgg3_2", 256, 256, 75, 75},      {"vgg4_1", 256, 512, 38, 38},
-    {"vgg4_2", 512, 512, 38, 38},     {"vgg5", 512, 512, 19, 19},        {"vgg_14", 512, 512, 14, 14},
-    {"ssd_head38", 512, 364, 38, 38}, {"ssd_head19", 1024, 546, 19, 19}, {"ssd_head10", 512, 546, 10, 10},
-    {"resnet56", 64, 64, 56, 56},     {"resnet28", 128, 128, 28, 28},    {"resnet14", 256, 256, 14, 14},
-    {"resnet7", 512, 512, 7, 7},      {"fpn2", 256, 256, 152, 200},      {"fpn3", 256, 256, 76, 100},
-    {"fpn4", 256, 256, 38, 50},       {"fpn5", 256, 256, 19, 25},        {"yolo160", 16, 16, 160, 160},
-    {"yolo80", 32, 32, 80, 80},       {"yolo40", 64, 64, 40, 40},        {"yolo20", 128, 128, 20, 20},
+    {"vgg1_2", 64, 64, 300, 300},      {"vgg2_1", 64, 128, 150, 150},    {"vgg2_2", 128, 128, 150, 150},
+    {"vgg3_1", 128, 256, 75, 75},      {"vgg3_2", 256, 256, 75, 75},     {"vgg4_1", 256, 512, 38, 38},
+    {"vgg4_2", 512, 512, 38, 38},      {"vgg5", 512, 512, 19, 19},       {"vgg_14", 512, 512, 14, 14},
+    {"ssd_fc6", 512, 1024, 19, 19, 6}, {"ssd_head38", 512, 364, 38, 38}, {"ssd_head19", 1024, 546, 19, 19},
+    {"ssd_head10", 512, 546, 10, 10},  {"resnet56", 64, 64, 56, 56},     {"resnet28", 128, 128, 28, 28},
+    {"resnet14", 256, 256, 14, 14},    {"resnet7", 512, 512, 7, 7},      {"fpn2", 256, 256, 152, 200},
+    {"fpn3", 256, 256, 76, 100},       {"fpn4", 256, 256, 38, 50},       {"fpn5", 256, 256, 19, 25},
+    {"yolo160", 16, 16, 160, 160},     {"yolo80", 32, 32, 80, 80},       {"yolo40", 64, 64, 40, 40},
+    {"yolo20", 128, 128, 20, 20},
 };
 
 // A tensor's memory, filled once.
@@ -71,8 +75,9 @@ void own(benchmark::State& state, const Layer& layer, std::size_t lanes, kernels
          kernels::WinogradStorage storage, int threads) {
   const kernels::WinogradLoops* loops = kernels::find_winograd_loops(lanes);
   if (loops == nullptr) return state.SkipWithError("not on this CPU");
-  const kernels::WinogradProblem problem{1, layer.inputs, layer.outputs, layer.height, layer.width, 1,
-                                         1, layer.height, layer.width};
+  const I d = layer.dilation;
+  const kernels::WinogradProblem problem{
+      1, layer.inputs, layer.outputs, layer.height, layer.width, d, d, layer.height, layer.width, d, d};
   const kernels::Winograd winograd(*loops, form, storage, problem, threads);
   const Memory plain(static_cast<std::size_t>(9 * layer.inputs * layer.outputs) * sizeof(float));
   std::vector<Memory> weights;
@@ -98,12 +103,14 @@ void own(benchmark::State& state, const Layer& layer, std::size_t lanes, kernels
 
 void vendor(benchmark::State& state, const Layer& layer, dnnl::algorithm how, int threads) {
   using dnnl::convolution_forward;
+  const I d = layer.dilation;
   const ThreadCount count(threads);
   const Dims x{1, layer.inputs, layer.height, layer.width};
   const Dims y{1, layer.outputs, layer.height, layer.width};
   const Dims w{layer.outputs, layer.inputs, 3, 3};
   const convolution_forward::desc description(dnnl::prop_kind::forward_inference, how, blocked_desc(x), any_desc(w),
-                                              plain_desc({layer.outputs}), blocked_desc(y), {1, 1}, {1, 1}, {1, 1});
+                                              plain_desc({layer.outputs}), blocked_desc(y), {1, 1}, {d - 1, d - 1},
+                                              {d, d}, {d, d});
   dnnl::post_ops post;
   post.append_eltwise(1.0F, dnnl::algorithm::eltwise_relu, 0, 0);
   dnnl::primitive_attr attributes;
