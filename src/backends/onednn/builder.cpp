@@ -170,12 +170,22 @@ std::optional<float> OperatorBuilder::scalar(int input) const {
   return *tensor->data<float>();
 }
 
-Stored OperatorBuilder::packed(int index, const Desc& from, const Desc& to, float scale) {
+const Tensor& OperatorBuilder::weights(int index) const {
   const Tensor* tensor = constant(index);
   if (tensor == nullptr || tensor->element_type() != ElementType::kFloat32) {
     base::invalid("op.input", "input {} must be a float32 constant", index);
   }
-  return builder_.weights({tensor, from, to, scale});
+  return *tensor;
+}
+
+Stored OperatorBuilder::packed(int index, const Desc& from, const Desc& to, float scale) {
+  return builder_.weights({&weights(index), from, to, scale});
+}
+
+int OperatorBuilder::packed(int index, const kernels::WinogradWeights& layout) {
+  const auto floats = static_cast<dnnl::memory::dim>(layout.bytes() / sizeof(float));
+  return builder_.weights({&weights(index), plain_desc(dims_of(shape(index))), plain_desc({floats}), 1.0F, layout})
+      .buffer;
 }
 
 bool OperatorBuilder::may_overwrite(int index) const {
@@ -213,6 +223,12 @@ std::pair<int, std::size_t> OperatorBuilder::piece(const Stored& stored) const {
 void OperatorBuilder::emit(const dnnl::primitive& primitive, std::vector<Argument> arguments, const Desc& scratchpad) {
   const auto at = static_cast<std::size_t>(builder_.current_);
   builder_.plan_->add_step(primitive, std::move(arguments), scratchpad, builder_.labels_.instructions[at].operation,
+                           &instruction_);
+}
+
+void OperatorBuilder::emit(std::unique_ptr<OwnStep> own, std::vector<int> buffers) {
+  const auto at = static_cast<std::size_t>(builder_.current_);
+  builder_.plan_->add_step(std::move(own), std::move(buffers), builder_.labels_.instructions[at].operation,
                            &instruction_);
 }
 

@@ -87,6 +87,8 @@ class OperatorBuilder {
   Stored plain_input(int index) { return input(index, plain_desc(dims_of(shape(index)))); }
   // A constant input, read as `from`, packed as `to` with every element times `scale`.
   Stored packed(int index, const Desc& from, const Desc& to, float scale = 1.0F);
+  // A constant input, packed by `layout`: the buffer that will hold it.
+  int packed(int index, const kernels::WinogradWeights& layout);
   // Whether the input's buffer may be overwritten by this instruction: nobody needs it later, and no other input of the
   // instruction is the same value.
   bool may_overwrite(int index) const;
@@ -94,6 +96,8 @@ class OperatorBuilder {
   Stored new_buffer(const Desc& desc) { return builder_.new_buffer(desc); }
   void reorder(const Stored& from, const Stored& to) { builder_.reorder(from, to); }
   void emit(const dnnl::primitive& primitive, std::vector<Argument> arguments, const Desc& scratchpad);
+  void emit(std::unique_ptr<OwnStep> own, std::vector<int> buffers);
+  int threads() const { return builder_.plan_->threads(); }
   // Output 0, or another; `stored` holds it.
   void define(const Shape& shape, const Stored& stored, int output = 0);
 
@@ -111,6 +115,7 @@ class OperatorBuilder {
 
  private:
   program::SlotIndex slot(int input) const;
+  const Tensor& weights(int index) const;
 
   Builder& builder_;
   const program::Instruction& instruction_;

@@ -1,11 +1,12 @@
 // Conv and FusedConv: out = activation(conv(X, W) + B + residual), inputs X, W, B?, residual?. Bias, residual and
-// activation are oneDNN post-operations where the algorithm has them.
+// activation are post-operations where the algorithm has them.
 #include <algorithm>
 #include <string_view>
 #include <vector>
 
 #include "backends/onednn/algorithm.h"
 #include "backends/onednn/operators.h"
+#include "backends/onednn/winograd.h"
 #include "base/fail.h"
 
 namespace lanner::backends::onednn {
@@ -45,6 +46,8 @@ class ConvBuilder {
     if (define_if_empty(builder_, shape_)) return;
     if (builder_.constant(1) == nullptr) return builder_.run_native(shape_);
     if (builder_.attributes().has("activation")) activation_ = activation_of(builder_.attributes());
+    read_algorithm();
+    if (is_own(algorithm_)) return emit_own();
     choose_primitive();
     emit();
   }
@@ -76,6 +79,18 @@ class ConvBuilder {
       weight_dims_[0] /= groups;
       weight_dims_.insert(weight_dims_.begin(), groups);
     }
+  }
+
+  void read_algorithm() {
+    algorithm_ = choose_algorithm(problem_);
+    const std::string wanted = builder_.attributes().get_string("algorithm", "");
+    if (wanted.empty()) return;
+    const auto row = std::ranges::find(algorithms(), wanted, &AlgorithmRow::name);
+    if (row == algorithms().end()) {
+      base::invalid("op.attribute", "attribute 'algorithm' names no algorithm of a convolution, but '{}'", wanted);
+    }
+    // A program may come from another CPU.
+    if (is_candidate(row->algorithm, problem_)) algorithm_ = row->algorithm;
   }
 
   convolution_forward::primitive_desc make(algorithm how, const Desc& src, const Desc& dst, Residual residual,
@@ -110,7 +125,7 @@ class ConvBuilder {
     // A picture's few channels are read as they lie.
     const Desc src = problem_.inputs < 8 ? any_desc(x) : blocked_desc(x);
     const Desc dst = blocked_desc(y);
-    if (choose_algorithm(problem_) == Algorithm::kWinograd) {
+    if (algorithm_ == Algorithm::kOnednnWinograd) {
       primitive_ = make(algorithm::convolution_winograd, src, dst, residual, true);
       if (primitive_) return;
       // It has no activations but ReLU; a pass of its own costs far less than the direct algorithm.
@@ -118,6 +133,7 @@ class ConvBuilder {
       primitive_ = make(algorithm::convolution_winograd, src, dst, residual, false);
       if (primitive_) return;
       activation_fused_ = true;
+      algorithm_ = Algorithm::kDirect;
     }
     primitive_ = make(algorithm::convolution_direct, src, dst, residual, true);
     if (primitive_ && !is_reference(primitive_.impl_info_str())) return;
@@ -150,9 +166,31 @@ class ConvBuilder {
     builder_.define(shape_, to);
   }
 
+  void emit_own() {
+    const kernels::Window& window = problem_.window;
+    const kernels::WinogradProblem problem{problem_.batch,   problem_.inputs,     problem_.outputs,    window.input[1],
+                                           window.input[2],  window.pad_begin[1], window.pad_begin[2], window.output[1],
+                                           window.output[2], window.dilation[1],  window.dilation[2]};
+    const kernels::Winograd winograd(*winograd_loops(), form_of(algorithm_), storage_of(algorithm_), problem,
+                                     builder_.threads());
+    const Desc dst = blocked_desc(dims_of(shape_));
+    const int input = builder_.input(0, blocked_desc(dims_of(builder_.shape(0)))).buffer;
+    const int weights = builder_.packed(1, winograd.weights());
+    const int bias = builder_.has(2) ? builder_.plain_input(2).buffer : -1;
+    const int residual = builder_.has(kResidual) ? builder_.input(kResidual, dst).buffer : -1;
+    // Each output is written by who has read its residual.
+    const bool in_place = residual >= 0 && builder_.may_overwrite(kResidual) && builder_.input(kResidual).desc == dst;
+    const Stored to = in_place ? builder_.input(kResidual) : builder_.new_buffer(dst);
+    const auto activation = winograd_activation(activation_);
+    builder_.emit(make_winograd_step(winograd, activation.value_or(kernels::WinogradActivation::none())),
+                  {input, weights, bias, residual, to.buffer});
+    if (!activation) emit_elementwise(builder_, activation_, to, to);
+    builder_.define(shape_, to);
+  }
+
   // Takes the residual as a second operand, where that is as fast as summing in place.
   bool use_binary_residual() {
-    if (!activation_fused_ || choose_algorithm(problem_) == Algorithm::kWinograd) return false;
+    if (!activation_fused_ || algorithm_ != Algorithm::kDirect) return false;
     auto primitive =
         make(algorithm::convolution_direct, primitive_.src_desc(), primitive_.dst_desc(), Residual::kBinary, true);
     if (!primitive || std::string_view(primitive.impl_info_str()) != primitive_.impl_info_str()) return false;
@@ -165,6 +203,7 @@ class ConvBuilder {
   Dims weight_dims_;
   Shape shape_;
   Elementwise activation_;
+  Algorithm algorithm_ = Algorithm::kDirect;
   bool activation_fused_ = true;
   convolution_forward::primitive_desc primitive_;
 };

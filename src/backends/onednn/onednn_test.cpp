@@ -93,6 +93,45 @@ INSTANTIATE_TEST_SUITE_P(
                           "three_dimensions", {1, 16, 6, 7, 8}, {16, 16, 3, 3, 3}, 1, {1, 2, 1}, {1, 1, 1, 1, 1, 1}}),
     [](const auto& form) { return form.param.name; });
 
+// Whatever is chosen, every algorithm gives the result.
+TEST(Onednn, ConvolutionByEachAlgorithm) {
+  const ConvCase forms[] = {{"padded", {1, 40, 17, 11}, {33, 40, 3, 3}, 1, {}, {1, 1, 1, 1}},
+                            {"unpadded", {2, 16, 9, 20}, {32, 16, 3, 3}},
+                            {"asymmetric", {1, 32, 20, 20}, {32, 32, 3, 3}, 1, {}, {0, 1, 2, 0}},
+                            {"strided", {1, 16, 21, 20}, {24, 16, 3, 3}, 1, {2, 2}, {1, 1, 1, 1}},
+                            {"dilated", {1, 32, 19, 19}, {64, 32, 3, 3}, 1, {}, {6, 6, 6, 6}, {6, 6}},
+                            {"grouped", {1, 32, 14, 14}, {32, 8, 3, 3}, 4, {}, {1, 1, 1, 1}},
+                            {"pointwise", {1, 32, 14, 14}, {32, 32, 1, 1}}};
+  for (const char* algorithm :
+       {"direct", "onednn-winograd", "winograd-f2", "winograd-f4", "winograd-f2-plain", "winograd-f4-plain"}) {
+    for (const ConvCase& c : forms) {
+      BlockWriter writer;
+      const auto x = writer.input(c.x);
+      const auto w = writer.constant(random_tensor(c.w, 2));
+      const auto b = writer.constant(random_tensor({c.w[0]}, 3));
+      auto attributes = attributes_of(c);
+      attributes.emplace_back("algorithm", std::string(algorithm));
+      const auto y = writer.add("Conv", {x, w, b}, attributes);
+      attributes.emplace_back("activation", std::string("Tanh"));
+      writer.output(writer.add("FusedConv", {x, w, program::kNoSlot, y}, attributes));
+      writer.output(y);
+      EXPECT_LT(error_of(writer, {random_tensor(c.x, 1)}), kTolerance) << algorithm << ", " << c.name;
+    }
+  }
+}
+
+TEST(Onednn, UnknownAlgorithm) {
+  BlockWriter writer;
+  const auto w = writer.constant(random_tensor({16, 16, 3, 3}, 2));
+  writer.output(writer.add("Conv", {writer.input({1, 16, 8, 8}), w}, {{"algorithm", std::string("magic")}}));
+  try {
+    build("onednn", writer);
+    FAIL() << "nothing was thrown";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.reason(), "op.attribute");
+  }
+}
+
 struct FusedCase {
   std::string name;
   std::string activation;

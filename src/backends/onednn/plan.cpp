@@ -82,6 +82,7 @@ struct Plan::State {
   std::vector<void*> bound;                             // the address each memory has now
   std::vector<std::vector<dnnl_exec_arg_t>> arguments;  // of each step
   std::vector<void*> addresses;                         // of each buffer in this run
+  std::vector<void*> own;                               // addresses of one step of our own
   std::vector<Tensor> unwanted;                         // outputs that nobody asked for
   dnnl::stream stream{engine()};
 };
@@ -132,7 +133,7 @@ void Plan::touch(int buffer) {
 
 void Plan::add_step(const dnnl::primitive& primitive, std::vector<Argument> arguments, const Desc& scratchpad,
                     const profile::Label& label, const program::Instruction* instruction) {
-  Step step{primitive, {}, {}, &label, instruction};
+  Step step{primitive, {}, {}, {}, {}, &label, instruction};
   for (const Argument& argument : arguments) {
     touch(argument.stored.buffer);
     step.arguments.emplace_back(argument.kind, memory_index(argument.stored));
@@ -150,7 +151,16 @@ void Plan::add_step(NativeCall call, const profile::Label& label, const program:
     if (input.buffer >= 0) touch(input.buffer);
   }
   touch(call.output);
-  steps_.push_back({{}, {}, std::make_unique<NativeCall>(std::move(call)), &label, instruction});
+  steps_.push_back({{}, {}, std::make_unique<NativeCall>(std::move(call)), {}, {}, &label, instruction});
+}
+
+void Plan::add_step(std::unique_ptr<OwnStep> own, std::vector<int> buffers, const profile::Label& label,
+                    const program::Instruction* instruction) {
+  for (const int buffer : buffers) {
+    if (buffer >= 0) touch(buffer);
+  }
+  scratch_bytes_ = std::max(scratch_bytes_, aligned(own->scratch_bytes()));
+  steps_.push_back({{}, {}, {}, std::move(own), std::move(buffers), &label, instruction});
 }
 
 void Plan::finish(std::vector<Shape> output_shapes) {
@@ -244,6 +254,8 @@ void Plan::run(kernels::KernelContext& context, profile::Recorder* recorder) con
           addresses[i] = base + buffer.offset;
           break;
         case Buffer::Place::kConstant:
+          addresses[i] = buffer.constant->get_data_handle();
+          break;
         case Buffer::Place::kPart:
           break;
       }
@@ -269,6 +281,13 @@ void Plan::run(kernels::KernelContext& context, profile::Recorder* recorder) con
       if (step.native != nullptr) {
         base::with_context([&] { return fmt::format("in {} '{}'", step.instruction->op, step.instruction->name); },
                            [&] { run_native(*step.native, *state, context); });
+      } else if (step.own != nullptr) {
+        std::vector<void*>& own = state->own;
+        own.clear();
+        for (const int buffer : step.buffers) {
+          own.push_back(buffer >= 0 ? addresses[static_cast<std::size_t>(buffer)] : nullptr);
+        }
+        step.own->run(own, base + scratch_offset_, context.threads());
       } else {
         const std::vector<dnnl_exec_arg_t>& arguments = state->arguments[i];
         const dnnl_status_t status = dnnl_primitive_execute(step.primitive.get(), state->stream.get(),

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -58,6 +59,15 @@ struct NativeCall {
   Shape output_shape;
 };
 
+// A step of our own on buffers in any layout, which it and the plan's builder agree on. Immutable.
+class OwnStep {
+ public:
+  virtual ~OwnStep() = default;
+  // `buffers` are the addresses of those it was added with, null where there was none. `threads` is at most the plan's.
+  virtual void run(std::span<void* const> buffers, void* scratch, int threads) const = 0;
+  virtual std::size_t scratch_bytes() const = 0;
+};
+
 class Plan {
  public:
   explicit Plan(int threads);
@@ -75,6 +85,9 @@ class Plan {
   void add_step(const dnnl::primitive& primitive, std::vector<Argument> arguments, const Desc& scratchpad,
                 const profile::Label& label, const program::Instruction* instruction);
   void add_step(NativeCall call, const profile::Label& label, const program::Instruction* instruction);
+  // A buffer below 0 is none.
+  void add_step(std::unique_ptr<OwnStep> own, std::vector<int> buffers, const profile::Label& label,
+                const program::Instruction* instruction);
   // The block's output `index` is what buffer `buffer` holds, plain, in the end.
   void return_buffer(int buffer, int index);
   // Lays out the arena. `output_shapes` are the block's outputs'.
@@ -88,8 +101,10 @@ class Plan {
  private:
   struct Step {
     dnnl::primitive primitive;
-    std::vector<std::pair<int, int>> arguments;  // DNNL_ARG_..., index into memories_; empty for a native call
+    std::vector<std::pair<int, int>> arguments;  // DNNL_ARG_..., index into memories_; of a primitive
     std::unique_ptr<NativeCall> native;
+    std::unique_ptr<OwnStep> own;
+    std::vector<int> buffers;  // of `own`
     const profile::Label* label;
     const program::Instruction* instruction;
   };

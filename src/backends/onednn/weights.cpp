@@ -13,10 +13,13 @@ namespace lanner::backends::onednn {
 namespace {
 
 struct Packed {
-  Desc from;
-  Desc to;
-  float scale;
+  WeightRequest request;  // its constant may be gone
   std::weak_ptr<dnnl::memory> memory;
+
+  bool serves(const WeightRequest& other) const {
+    return request.from == other.from && request.to == other.to && request.scale == other.scale &&
+           request.winograd == other.winograd;
+  }
 };
 
 // By the address of the plain weights, which stays theirs while anything packed from them is held.
@@ -37,10 +40,8 @@ void* plain_data(const WeightRequest& request) {
 std::shared_ptr<dnnl::memory> find(const WeightRequest& request) {
   const auto [first, last] = table().equal_range(plain_data(request));
   for (auto entry = first; entry != last; ++entry) {
-    const Packed& found = entry->second;
-    if (found.from == request.from && found.to == request.to && found.scale == request.scale) {
-      if (auto memory = found.memory.lock()) return memory;
-    }
+    if (!entry->second.serves(request)) continue;
+    if (auto memory = entry->second.memory.lock()) return memory;
   }
   return nullptr;
 }
@@ -57,6 +58,14 @@ struct Job {
   dnnl::memory* packed;
 
   void run() const {
+    if (request->winograd) {
+      const auto* const plain = static_cast<const float*>(request->constant->raw_data());
+      auto* const to = static_cast<float*>(packed->get_data_handle());
+      for (std::size_t panel = 0; panel < request->winograd->panels(); ++panel) {
+        request->winograd->pack(plain, panel, to);
+      }
+      return;
+    }
     dnnl::memory plain(request->from, engine(), plain_data(*request));
     dnnl::primitive_attr attributes;
     if (request->scale != 1.0F) attributes.set_output_scales(0, {request->scale});
@@ -91,7 +100,7 @@ std::vector<std::shared_ptr<dnnl::memory>> pack_weights(std::span<const WeightRe
     std::shared_ptr<dnnl::memory> memory = find(request);
     if (memory == nullptr) {
       memory = new_memory(request.to);
-      table().emplace(plain_data(request), Packed{request.from, request.to, request.scale, memory});
+      table().emplace(plain_data(request), Packed{request, memory});
       jobs.push_back({&request, memory.get()});
     }
     memories.push_back(std::move(memory));

@@ -3,20 +3,24 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "backends/onednn/engine.h"
+#include "kernels/winograd.h"
 #include "lanner/tensor.h"
 
 namespace lanner::backends::onednn {
 
-// `constant`, read as `from`, in layout `to` with every element times `scale`.
+// `constant`, read as `from`, in layout `to` with every element times `scale`; or, with `winograd`, packed by it,
+// `from` being plain and `to` a vector of all it writes.
 struct WeightRequest {
   const Tensor* constant;  // outlives what is packed from it
   Desc from;
   Desc to;
   float scale = 1.0F;
+  std::optional<kernels::WinogradWeights> winograd = std::nullopt;
 };
 
 // One memory for each request. Shared with whoever holds the same; released with the last holder. The constant's own

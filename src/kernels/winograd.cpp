@@ -1,0 +1,354 @@
+#include "kernels/winograd.h"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+
+#include "base/parallel.h"
+
+namespace lanner::kernels {
+
+namespace {
+
+constexpr std::size_t kPanelVectors = 2;
+constexpr std::size_t kMostLanes = 16;
+constexpr std::size_t kElements = 9;       // of a kernel
+constexpr std::size_t kPackedAtOnce = 16;  // channels
+
+// So many channels are summed up before they are added to the sum of those before, which rounds less than one long sum,
+// and so many are transformed at once of weights kept plain. A multiple of all numbers of lanes.
+constexpr std::size_t kStep = 64;
+
+// What a thread works on is to stay in its second-level cache, what all work on in the third.
+constexpr std::size_t kWindowsBytes = std::size_t{512} << 10;         // of a thread's portion, by tiles
+constexpr std::size_t kSharedWindowsBytes = std::size_t{8} << 20;     // of a portion, by channels
+constexpr std::size_t kProductsBytes = std::size_t{512} << 10;        // of a thread
+constexpr std::size_t kWeightsReadOftenBytes = std::size_t{2} << 20;  // more are not read for each of several portions
+
+constexpr std::size_t divide_up(std::size_t a, std::size_t b) {
+  return (a + b - 1) / b;
+}
+
+constexpr std::size_t round_up(std::size_t a, std::size_t b) {
+  return divide_up(a, b) * b;
+}
+
+// Rows a little longer than a power of two do not all fall into the same lines of the cache.
+constexpr std::size_t odd_stride(std::size_t elements) {
+  return (divide_up(elements, kMostLanes) | 1) * kMostLanes;
+}
+
+// Asks for part `part` of `parts` of what will be read soon.
+void prefetch_part(const void* begin, std::size_t bytes, std::size_t part, std::size_t parts) {
+  constexpr std::size_t kLine = 64;
+  const std::size_t lines = divide_up(bytes, kLine);
+  for (std::size_t i = part * lines / parts; i < (part + 1) * lines / parts; ++i) {
+    __builtin_prefetch(static_cast<const std::byte*>(begin) + i * kLine, 0, 2);
+  }
+}
+
+// Calls body(worker, item) for each item below `count`, in order of items as workers get free. At most `threads`
+// workers, numbered from 0.
+template <typename Body>
+void share_out(int threads, std::size_t count, Body&& body) {
+  std::atomic<std::size_t> next = 0;
+  const auto workers = static_cast<std::int64_t>(std::min<std::size_t>(static_cast<std::size_t>(threads), count));
+  base::parallel_for(threads, workers, 1, [&](std::int64_t begin, std::int64_t) {
+    for (std::size_t i = next++; i < count; i = next++) body(static_cast<std::size_t>(begin), i);
+  });
+}
+
+}  // namespace
+
+WinogradWeights::WinogradWeights(const WinogradLoops& loops, WinogradForm form, WinogradStorage storage,
+                                 std::int64_t outputs, std::int64_t inputs)
+    : loops_(&loops),
+      form_(form),
+      storage_(storage),
+      outputs_(static_cast<std::size_t>(outputs)),
+      inputs_(static_cast<std::size_t>(inputs)),
+      panel_outputs_(kPanelVectors * loops.lanes),
+      panels_(divide_up(outputs_, panel_outputs_)),
+      panel_floats_((storage == WinogradStorage::kPlain ? kElements : point_count(form)) * inputs_ * panel_outputs_) {}
+
+std::size_t WinogradWeights::vectors(std::size_t panel) const {
+  return divide_up(outputs(panel), loops_->lanes);
+}
+
+void WinogradWeights::pack(const float* plain, std::size_t panel, float* packed) const {
+  const std::size_t width = vectors(panel) * loops_->lanes;
+  const std::size_t exist = outputs(panel);
+  const float* const from = plain + panel * panel_outputs_ * inputs_ * kElements;
+  float* const to = packed + panel * panel_floats_;
+  // [channel][element][output] of some channels.
+  const auto reorder = [&](std::size_t first, std::size_t count, float* reordered) {
+    for (std::size_t o = 0; o < width; ++o) {
+      const float* const row = from + (o * inputs_ + first) * kElements;
+      for (std::size_t i = 0; i < count * kElements; ++i) reordered[i * width + o] = o < exist ? row[i] : 0.0F;
+    }
+  };
+  alignas(64) std::array<float, kPackedAtOnce * kElements * kPanelVectors * kMostLanes> few;
+  for (std::size_t first = 0; first < inputs_; first += kPackedAtOnce) {
+    const std::size_t count = std::min(kPackedAtOnce, inputs_ - first);
+    if (storage_ == WinogradStorage::kPlain) {
+      reorder(first, count, to + first * kElements * width);
+    } else {
+      reorder(first, count, few.data());
+      loops_->transform_weights[form_index(form_)](few.data(), count, width, to + first * width, inputs_ * width);
+    }
+  }
+}
+
+// Tiles that are multiplied together: their place in the portion.
+struct Winograd::Group {
+  std::size_t first;
+  std::size_t count;
+};
+
+// One panel for the tiles of some groups, and a thread's memory for it.
+struct Winograd::Task {
+  std::size_t panel;
+  std::size_t first_group;
+  std::size_t end_group;
+  std::size_t next_panel;  // that the thread will probably have next
+  float* products;
+  float* columns;
+};
+
+struct Winograd::Job {
+  const WinogradArguments& arguments;
+  std::size_t count;  // tiles
+  WinogradTile* tiles;
+  float* windows;
+};
+
+Winograd::Winograd(const WinogradLoops& loops, WinogradForm form, WinogradStorage storage,
+                   const WinogradProblem& problem, int threads)
+    : loops_(&loops),
+      problem_(problem),
+      weights_(loops, form, storage, problem.outputs, problem.inputs),
+      side_(tile_side(form)),
+      points_(point_count(form)),
+      rows_(strips(problem.output_height, problem.height, problem.pad_top, problem.dilation_y, tile_side(form))),
+      columns_(strips(problem.output_width, problem.width, problem.pad_left, problem.dilation_x, tile_side(form))),
+      tiles_(static_cast<std::size_t>(problem.batch) * rows_.size() * columns_.size()),
+      input_blocks_(divide_up(weights_.inputs_, loops.lanes)),
+      workers_(static_cast<std::size_t>(std::max(threads, 1))) {
+  const std::size_t channels = input_blocks_ * loops.lanes;
+  const std::size_t window_bytes = points_ * channels * sizeof(float);
+  const std::size_t product_bytes = points_ * weights_.panel_outputs_ * sizeof(float);
+  const std::size_t most_products = kProductsBytes / product_bytes / loops.most_tiles * loops.most_tiles;
+  const auto most = [&](std::size_t windows_bytes) {
+    return std::clamp(windows_bytes / window_bytes, loops.most_tiles, most_products);
+  };
+  by_channels_ = storage == WinogradStorage::kPlain ||
+                 (tiles_ <= most(kSharedWindowsBytes) && weights_.bytes() > kWeightsReadOftenBytes);
+  std::size_t portions = divide_up(tiles_, most(by_channels_ ? kSharedWindowsBytes : kWindowsBytes));
+  // A last round in which some threads have nothing to do counts where rounds are few.
+  if (!by_channels_ && portions < 8 * workers_) portions = round_up(portions, workers_);
+  portion_ = divide_up(tiles_, portions);
+  const std::size_t groups = divide_up(portion_, loops.most_tiles);
+  parts_ = by_channels_ ? std::min(groups, divide_up(2 * workers_, weights_.panels())) : 1;
+  part_ = divide_up(groups, parts_) * loops.most_tiles;
+  // Windows lie in the order they are read in: by slabs of channels, points, groups.
+  slab_ = storage == WinogradStorage::kPlain ? kStep : channels;
+  window_stride_ = odd_stride(portion_ * std::min(slab_, channels));
+  product_stride_ = odd_stride(part_ * weights_.panel_outputs_);
+  tiles_bytes_ = round_up(portion_ * sizeof(WinogradTile), 64);
+  windows_bytes_ = divide_up(channels, slab_) * points_ * window_stride_ * sizeof(float);
+  products_bytes_ = points_ * product_stride_ * sizeof(float);
+  columns_bytes_ =
+      storage == WinogradStorage::kPlain ? points_ * odd_stride(kStep * weights_.panel_outputs_) * sizeof(float) : 0;
+  const std::size_t own_bytes = products_bytes_ + columns_bytes_;
+  scratch_bytes_ = by_channels_ ? tiles_bytes_ + windows_bytes_ + workers_ * own_bytes
+                                : workers_ * (tiles_bytes_ + windows_bytes_ + own_bytes);
+}
+
+Winograd::Task Winograd::task_of(std::size_t panel, std::size_t first_group, std::size_t end_group,
+                                 std::size_t next_panel, std::byte* memory) const {
+  return {panel,
+          first_group,
+          end_group,
+          next_panel,
+          reinterpret_cast<float*>(memory),
+          reinterpret_cast<float*>(memory + products_bytes_)};
+}
+
+// Groups of about the same size.
+Winograd::Group Winograd::group(std::size_t index, std::size_t tiles) const {
+  const std::size_t groups = divide_up(tiles, loops_->most_tiles);
+  const std::size_t first = index * tiles / groups;
+  return {first, (index + 1) * tiles / groups - first};
+}
+
+std::vector<Winograd::Strip> Winograd::strips(std::int64_t output_size, std::int64_t input_size, std::int64_t pad,
+                                              std::int64_t dilation, std::int64_t side) {
+  std::vector<Strip> strips;
+  // How many of `most` positions from `first` on, `dilation` apart, come before `end`.
+  const auto before = [&](std::int64_t first, std::int64_t end, std::int64_t most) {
+    const std::int64_t room = end - first;
+    return static_cast<std::uint8_t>(room <= 0 ? 0 : std::min(most, (room + dilation - 1) / dilation));
+  };
+  for (std::int64_t phase = 0; phase < std::min(dilation, output_size); ++phase) {
+    for (std::int64_t output = phase; output < output_size; output += side * dilation) {
+      const std::int64_t window = output - pad;
+      strips.push_back({output, window, before(window, 0, side + 2), before(window, input_size, side + 2),
+                        before(output, output_size, side), output == phase});
+    }
+  }
+  return strips;
+}
+
+void Winograd::locate(std::size_t first, std::size_t count, WinogradTile* tiles) const {
+  const auto lanes = static_cast<std::ptrdiff_t>(loops_->lanes);
+  const auto input_blocks = static_cast<std::ptrdiff_t>(input_blocks_);
+  const auto output_blocks = static_cast<std::ptrdiff_t>(divide_up(weights_.outputs_, loops_->lanes));
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::size_t tile = first + i;
+    const auto image = static_cast<std::ptrdiff_t>(tile / (rows_.size() * columns_.size()));
+    const Strip& row = rows_[tile / columns_.size() % rows_.size()];
+    const Strip& column = columns_[tile % columns_.size()];
+    const std::ptrdiff_t input_row = image * input_blocks * problem_.height + row.window;
+    const std::ptrdiff_t output_row = image * output_blocks * problem_.output_height + row.output;
+    tiles[i] = {(input_row * problem_.width + column.window) * lanes,
+                (output_row * problem_.output_width + column.output) * lanes,
+                row.begin,
+                row.end,
+                column.begin,
+                column.end,
+                row.outputs,
+                column.outputs,
+                !column.first};
+  }
+}
+
+// Of group `tiles` in a slab: where the windows of point p are, from channel `channel` of the slab on.
+std::size_t Winograd::window_at(std::size_t slab, std::size_t p, const Group& tiles, std::size_t channel) const {
+  const std::size_t channels = std::min(slab_, (input_blocks_ * loops_->lanes) - slab * slab_);
+  return (slab * points_ + p) * window_stride_ + tiles.first * channels + tiles.count * channel;
+}
+
+void Winograd::transform_group(const Job& job, const Group& group, std::size_t block) const {
+  const std::size_t lanes = loops_->lanes;
+  const auto row = static_cast<std::size_t>(problem_.width) * lanes;
+  const std::size_t plane = static_cast<std::size_t>(problem_.height) * row;
+  const std::size_t channel = block * lanes;
+  loops_->transform_input[form_index(weights_.form_)](
+      job.tiles + group.first, group.count,
+      {const_cast<float*>(job.arguments.input) + block * plane, row * static_cast<std::size_t>(problem_.dilation_y),
+       lanes * static_cast<std::size_t>(problem_.dilation_x)},
+      job.windows + window_at(channel / slab_, 0, group, channel % slab_), window_stride_);
+}
+
+// The products of one panel for the tiles of some groups.
+void Winograd::multiply(const Job& job, const Task& task) const {
+  const std::size_t lanes = loops_->lanes;
+  const std::size_t vectors = weights_.vectors(task.panel);
+  const std::size_t width = vectors * lanes;
+  const std::size_t first = group(task.first_group, job.count).first;
+  const float* const packed = job.arguments.weights + task.panel * weights_.panel_floats_;
+  // Adds a step of channels from `channel` on, whose weights are `columns`, at point p.
+  const auto add = [&](std::size_t p, std::size_t g, std::size_t channel, const float* columns) {
+    const Group tiles = group(g, job.count);
+    loops_->multiply(tiles.count, vectors, std::min(kStep, weights_.inputs_ - channel),
+                     job.windows + window_at(channel / slab_, p, tiles, channel % slab_), columns,
+                     task.products + p * product_stride_ + (tiles.first - first) * lanes, part_ * lanes, channel != 0);
+  };
+  if (weights_.storage_ == WinogradStorage::kTransformed) {
+    for (std::size_t p = 0; p < points_; ++p) {
+      const float* const columns = packed + p * weights_.inputs_ * width;
+      for (std::size_t g = task.first_group; g < task.end_group; ++g) {
+        for (std::size_t c = 0; c < weights_.inputs_; c += kStep) add(p, g, c, columns + c * width);
+      }
+    }
+    return;
+  }
+  const std::size_t stride = odd_stride(kStep * width);
+  for (std::size_t c = 0; c < weights_.inputs_; c += kStep) {
+    const std::size_t end = std::min(c + kStep, weights_.inputs_);
+    loops_->transform_weights[form_index(weights_.form_)](packed + c * kElements * width, end - c, width, task.columns,
+                                                          stride);
+    // Memory would be idle while products are made.
+    const float* next = packed + end * kElements * width;
+    std::size_t next_bytes = std::min(kStep, weights_.inputs_ - end) * kElements * width * sizeof(float);
+    if (end == weights_.inputs_ && task.next_panel < weights_.panels()) {
+      next = job.arguments.weights + task.next_panel * weights_.panel_floats_;
+      next_bytes =
+          std::min(kStep, weights_.inputs_) * kElements * weights_.vectors(task.next_panel) * lanes * sizeof(float);
+    }
+    for (std::size_t p = 0; p < points_; ++p) {
+      prefetch_part(next, next_bytes, p, points_);
+      for (std::size_t g = task.first_group; g < task.end_group; ++g) add(p, g, c, task.columns + p * stride);
+    }
+  }
+}
+
+// And the outputs from them.
+void Winograd::make_outputs(const Job& job, const Task& task) const {
+  multiply(job, task);
+  const std::size_t lanes = loops_->lanes;
+  const std::size_t first = group(task.first_group, job.count).first;
+  const Group last = group(task.end_group - 1, job.count);
+  const auto row = static_cast<std::size_t>(problem_.output_width) * lanes;
+  const std::size_t plane = static_cast<std::size_t>(problem_.output_height) * row;
+  for (std::size_t v = 0; v < weights_.vectors(task.panel); ++v) {
+    const std::size_t block = task.panel * kPanelVectors + v;
+    alignas(64) std::array<float, kMostLanes> bias{};
+    const std::size_t exist = std::min(lanes, weights_.outputs_ - block * lanes);
+    if (job.arguments.bias != nullptr) std::copy_n(job.arguments.bias + block * lanes, exist, bias.data());
+    const float* const residual = job.arguments.residual;
+    const WinogradEpilogue epilogue{bias.data(), residual == nullptr ? nullptr : residual + block * plane,
+                                    job.arguments.activation, exist};
+    loops_->transform_output[form_index(weights_.form_)](
+        job.tiles + first, last.first + last.count - first, task.products + v * part_ * lanes, product_stride_,
+        epilogue,
+        {job.arguments.output + block * plane, row * static_cast<std::size_t>(problem_.dilation_y),
+         lanes * static_cast<std::size_t>(problem_.dilation_x)});
+  }
+}
+
+void Winograd::run(const WinogradArguments& arguments, int threads) const {
+  threads = std::min(threads, static_cast<int>(workers_));
+  by_channels_ ? run_by_channels(arguments, threads) : run_by_tiles(arguments, threads);
+}
+
+void Winograd::run_by_tiles(const WinogradArguments& arguments, int threads) const {
+  share_out(threads, divide_up(tiles_, portion_), [&](std::size_t worker, std::size_t portion) {
+    auto* const own = static_cast<std::byte*>(arguments.scratch) + worker * (scratch_bytes_ / workers_);
+    const std::size_t first = portion * portion_;
+    const Job job{arguments, std::min(portion_, tiles_ - first), reinterpret_cast<WinogradTile*>(own),
+                  reinterpret_cast<float*>(own + tiles_bytes_)};
+    locate(first, job.count, job.tiles);
+    const std::size_t groups = divide_up(job.count, loops_->most_tiles);
+    for (std::size_t g = 0; g < groups; ++g) {
+      for (std::size_t block = 0; block < input_blocks_; ++block) transform_group(job, group(g, job.count), block);
+    }
+    std::byte* const rest = own + tiles_bytes_ + windows_bytes_;
+    for (std::size_t panel = 0; panel < weights_.panels(); ++panel) {
+      make_outputs(job, task_of(panel, 0, groups, panel + 1, rest));
+    }
+  });
+}
+
+void Winograd::run_by_channels(const WinogradArguments& arguments, int threads) const {
+  auto* const scratch = static_cast<std::byte*>(arguments.scratch);
+  for (std::size_t first = 0; first < tiles_; first += portion_) {
+    const Job job{arguments, std::min(portion_, tiles_ - first), reinterpret_cast<WinogradTile*>(scratch),
+                  reinterpret_cast<float*>(scratch + tiles_bytes_)};
+    locate(first, job.count, job.tiles);
+    const std::size_t groups = divide_up(job.count, loops_->most_tiles);
+    share_out(threads, groups * input_blocks_, [&](std::size_t, std::size_t item) {
+      transform_group(job, group(item % groups, job.count), item / groups);
+    });
+    const std::size_t parts = std::min(parts_, groups);
+    share_out(threads, weights_.panels() * parts, [&](std::size_t worker, std::size_t item) {
+      const std::size_t part = item % parts;
+      const std::size_t panel = item / parts;
+      std::byte* const rest = scratch + tiles_bytes_ + windows_bytes_ + worker * (products_bytes_ + columns_bytes_);
+      make_outputs(job, task_of(panel, part * groups / parts, (part + 1) * groups / parts,
+                                (item + static_cast<std::size_t>(threads)) / parts, rest));
+    });
+  }
+}
+
+}  // namespace lanner::kernels

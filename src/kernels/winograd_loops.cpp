@@ -1,0 +1,479 @@
+// What is left for x86 is AVX-512 and AVX2; other CPUs have no form.
+#undef HWY_DISABLED_TARGETS
+#define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_SSE4 | HWY_AVX3_DL)
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/winograd_loops.cpp"
+#include <hwy/foreach_target.h>
+// foreach_target.h comes first.
+#include <hwy/highway.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "kernels/winograd_loops.h"
+
+// Interpolation points: 0, ±1 and infinity for kF2; 0, ±5/8, ±3/2 and infinity for kF4, which of the points whose
+// squares and products are exact have the least rounding error. A transform reads its input through `get(i)` and writes
+// through `put(i, value)`.
+
+HWY_BEFORE_NAMESPACE();
+namespace lanner::kernels::HWY_NAMESPACE {
+
+#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX2
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+using Floats = hn::ScalableTag<float>;
+using FloatVector = hn::Vec<Floats>;
+constexpr std::size_t kLanes = hn::MaxLanes(Floats());
+
+// Calls body(std::integral_constant<std::size_t, I>) for each I below kCount, without a loop: what the body indexes
+// with I stays in registers.
+template <std::size_t kCount, typename Body>
+HWY_INLINE void unrolled(Body&& body) {
+  [&]<std::size_t... kIndices>(std::index_sequence<kIndices...>) HWY_ATTR {
+    (body(std::integral_constant<std::size_t, kIndices>()), ...);
+  }
+  (std::make_index_sequence<kCount>());
+}
+
+template <std::size_t kSide>
+struct Transform;
+
+template <>
+struct Transform<2> {
+  static constexpr std::size_t kWindow = 4;
+
+  template <typename Get, typename Put>
+  static HWY_INLINE void input(Get&& get, Put&& put) {
+    const auto d1 = get(1);
+    const auto d2 = get(2);
+    put(0, hn::Sub(d2, get(0)));
+    put(1, hn::Add(d2, d1));
+    put(2, hn::Sub(d2, d1));
+    put(3, hn::Sub(get(3), d1));
+  }
+
+  template <typename Get, typename Put>
+  static HWY_INLINE void output(Get&& get, Put&& put) {
+    const auto m1 = get(1);
+    const auto m2 = get(2);
+    put(0, hn::Add(get(0), hn::Add(m1, m2)));
+    put(1, hn::Add(hn::Sub(m1, m2), get(3)));
+  }
+
+  template <typename Get, typename Put>
+  static HWY_INLINE void weights(Get&& get, Put&& put) {
+    const auto half = hn::Set(Floats(), 0.5f);
+    const auto g0 = get(0);
+    const auto g2 = get(2);
+    const auto even = hn::Mul(half, hn::Add(g0, g2));
+    const auto g1 = get(1);
+    put(0, hn::Neg(g0));
+    put(1, hn::MulAdd(half, g1, even));
+    put(2, hn::NegMulAdd(half, g1, even));
+    put(3, g2);
+  }
+};
+
+template <>
+struct Transform<4> {
+  static constexpr std::size_t kWindow = 6;
+  static constexpr double kA = 0.625;
+  static constexpr double kB = 1.5;
+
+  static HWY_INLINE FloatVector set(double value) { return hn::Set(Floats(), static_cast<float>(value)); }
+
+  template <typename Get, typename Put>
+  static HWY_INLINE void input(Get&& get, Put&& put) {
+    const auto a = set(kA);
+    const auto b = set(kB);
+    const auto a2 = set(kA * kA);
+    const auto b2 = set(kB * kB);
+    const auto a2b2 = set(kA * kA * kB * kB);
+    const auto sum = set(kA * kA + kB * kB);
+    const auto d1 = get(1);
+    const auto d2 = get(2);
+    const auto d3 = get(3);
+    const auto d4 = get(4);
+    put(0, hn::MulAdd(a2b2, get(0), hn::NegMulAdd(sum, d2, d4)));
+    const auto even_a = hn::NegMulAdd(b2, d2, d4);
+    const auto odd_a = hn::NegMulAdd(b2, d1, d3);
+    put(1, hn::MulAdd(a, odd_a, even_a));
+    put(2, hn::NegMulAdd(a, odd_a, even_a));
+    const auto even_b = hn::NegMulAdd(a2, d2, d4);
+    const auto odd_b = hn::NegMulAdd(a2, d1, d3);
+    put(3, hn::MulAdd(b, odd_b, even_b));
+    put(4, hn::NegMulAdd(b, odd_b, even_b));
+    put(5, hn::MulAdd(a2b2, d1, hn::NegMulAdd(sum, d3, get(5))));
+  }
+
+  template <typename Get, typename Put>
+  static HWY_INLINE void output(Get&& get, Put&& put) {
+    const auto m1 = get(1);
+    const auto m2 = get(2);
+    const auto m3 = get(3);
+    const auto m4 = get(4);
+    const auto sum_a = hn::Add(m1, m2);
+    const auto difference_a = hn::Sub(m1, m2);
+    const auto sum_b = hn::Add(m3, m4);
+    const auto difference_b = hn::Sub(m3, m4);
+    put(0, hn::Add(get(0), hn::Add(sum_a, sum_b)));
+    put(1, hn::MulAdd(set(kA), difference_a, hn::Mul(set(kB), difference_b)));
+    put(2, hn::MulAdd(set(kA * kA), sum_a, hn::Mul(set(kB * kB), sum_b)));
+    put(3, hn::MulAdd(set(kA * kA * kA), difference_a, hn::MulAdd(set(kB * kB * kB), difference_b, get(5))));
+  }
+
+  template <typename Get, typename Put>
+  static HWY_INLINE void weights(Get&& get, Put&& put) {
+    const auto g0 = get(0);
+    const auto g1 = get(1);
+    const auto g2 = get(2);
+    constexpr double kA2 = kA * kA;
+    constexpr double kB2 = kB * kB;
+    constexpr double kNormA = 2 * kA2 * (kA2 - kB2);
+    constexpr double kNormB = 2 * kB2 * (kB2 - kA2);
+    put(0, hn::Mul(set(1 / (kA2 * kB2)), g0));
+    const auto even_a = hn::MulAdd(set(kA2 / kNormA), g2, hn::Mul(set(1 / kNormA), g0));
+    put(1, hn::MulAdd(set(kA / kNormA), g1, even_a));
+    put(2, hn::NegMulAdd(set(kA / kNormA), g1, even_a));
+    const auto even_b = hn::MulAdd(set(kB2 / kNormB), g2, hn::Mul(set(1 / kNormB), g0));
+    put(3, hn::MulAdd(set(kB / kNormB), g1, even_b));
+    put(4, hn::NegMulAdd(set(kB / kNormB), g1, even_b));
+    put(5, g2);
+  }
+};
+
+// Images come from memory, in more rows at a time than the processor follows by itself: what so many tiles to the right
+// will be read or, with kWrite, written is asked for. The address may lie outside the image.
+constexpr std::size_t kTilesAhead = 4;
+template <int kWrite>
+HWY_INLINE void ask_for(const WinogradPlane& plane, std::ptrdiff_t at) {
+  const auto begin = reinterpret_cast<std::uintptr_t>(plane.data);
+  __builtin_prefetch(reinterpret_cast<const void*>(begin + static_cast<std::uintptr_t>(at) * sizeof(float)), kWrite, 3);
+}
+
+HWY_INLINE std::ptrdiff_t offset(const WinogradPlane& plane, std::size_t row, std::size_t column) {
+  return static_cast<std::ptrdiff_t>(row * plane.row_stride + column * plane.column_stride);
+}
+
+// Columns of windows are transformed first, because neighbouring tiles share them: a tile's are in a ring that holds
+// those of two tiles without what they share, and start in its first or, with kOdd, in its second half.
+template <std::size_t kSide, bool kOdd>
+HWY_INLINE void transform_window(const WinogradTile& tile, std::size_t first_column, const WinogradPlane& plane,
+                                 float* ring, float* to, std::size_t point_stride) {
+  constexpr std::size_t kWindow = Transform<kSide>::kWindow;
+  constexpr std::size_t kRing = 2 * kSide;
+  static_assert(kWindow <= kRing);
+  const Floats d;
+  const auto slot = [](std::size_t column) { return ((kOdd ? kSide : 0) + column) % kRing * kLanes; };
+  const bool all_rows = tile.row_begin == 0 && tile.row_end == kWindow;
+  for (std::size_t c = first_column; c < kWindow; ++c) {
+    float* const column = ring + slot(c);
+    const auto put = [&](std::size_t i, FloatVector value)
+                         HWY_ATTR { hn::Store(value, d, column + i * kRing * kLanes); };
+    // The window's corner may lie outside the plane, so offsets are added up before they become an address.
+    const auto load = [&](std::size_t i)
+                          HWY_ATTR { return hn::LoadU(d, plane.data + (tile.window + offset(plane, i, c))); };
+    if (c < tile.column_begin || c >= tile.column_end) {
+      for (std::size_t i = 0; i < kWindow; ++i) put(i, hn::Zero(d));
+    } else if (all_rows) {
+      Transform<kSide>::input(load, put);
+      for (std::size_t i = 0; i < kWindow; ++i) {
+        ask_for<0>(plane, tile.window + offset(plane, i, c + kTilesAhead * kSide));
+      }
+    } else {
+      Transform<kSide>::input(
+          [&](std::size_t i) HWY_ATTR { return i >= tile.row_begin && i < tile.row_end ? load(i) : hn::Zero(d); }, put);
+    }
+  }
+  for (std::size_t r = 0; r < kWindow; ++r) {
+    const float* const row = ring + r * kRing * kLanes;
+    float* const out = to + r * kWindow * point_stride;
+    Transform<kSide>::input([&](std::size_t i) HWY_ATTR { return hn::Load(d, row + slot(i)); },
+                            [&](std::size_t i, FloatVector value)
+                                HWY_ATTR { hn::StoreU(value, d, out + i * point_stride); });
+  }
+}
+
+template <std::size_t kSide>
+void transform_input(const WinogradTile* tiles, std::size_t count, const WinogradPlane& given, float* to,
+                     std::size_t point_stride) {
+  const WinogradPlane plane = given;  // a copy, which the stores of the loop cannot change
+  constexpr std::size_t kWindow = Transform<kSide>::kWindow;
+  HWY_ALIGN float ring[kWindow * 2 * kSide * kLanes];
+  bool odd = false;
+  for (std::size_t t = 0; t < count; ++t, to += kLanes) {
+    const bool shares = t != 0 && tiles[t].follows;
+    const std::size_t first_column = shares ? kWindow - kSide : 0;
+    odd = shares && !odd;
+    if (odd) {
+      transform_window<kSide, true>(tiles[t], first_column, plane, ring, to, point_stride);
+    } else {
+      transform_window<kSide, false>(tiles[t], first_column, plane, ring, to, point_stride);
+    }
+  }
+}
+
+// exp(x) for x <= 0, to about 2 units in the last place; a result below the least normal number may be zero.
+HWY_INLINE FloatVector exp_of_negative(FloatVector x) {
+  const Floats d;
+  const hn::RebindToSigned<Floats> words;
+  x = hn::Max(hn::Set(d, -87.0f), x);
+  const auto whole = hn::Round(hn::Mul(x, hn::Set(d, 1.44269504088896341f)));
+  // ln 2 in two parts, then the polynomial of exp.h.
+  const auto r = hn::NegMulAdd(whole, hn::Set(d, -2.12194440e-4f), hn::NegMulAdd(whole, hn::Set(d, 0.693359375f), x));
+  auto p = hn::Set(d, 1.9875691500e-4f);
+  p = hn::MulAdd(p, r, hn::Set(d, 1.3981999507e-3f));
+  p = hn::MulAdd(p, r, hn::Set(d, 8.3334519073e-3f));
+  p = hn::MulAdd(p, r, hn::Set(d, 4.1665795894e-2f));
+  p = hn::MulAdd(p, r, hn::Set(d, 1.6666665459e-1f));
+  p = hn::MulAdd(p, r, hn::Set(d, 5.0000001201e-1f));
+  p = hn::Add(hn::MulAdd(p, hn::Mul(r, r), r), hn::Set(d, 1.0f));
+  const auto exponent = hn::ShiftLeft<23>(hn::Add(hn::ConvertTo(words, whole), hn::Set(words, 127)));
+  return hn::Mul(p, hn::BitCast(d, exponent));
+}
+
+HWY_INLINE FloatVector sigmoid(FloatVector x) {
+  const Floats d;
+  const auto one = hn::Set(d, 1.0f);
+  const auto e = exp_of_negative(hn::Neg(hn::Abs(x)));
+  return hn::Div(hn::IfThenElse(hn::Lt(x, hn::Zero(d)), e, one), hn::Add(one, e));
+}
+
+// Where an argument is NaN, Max and Min give the second, so NaN passes through.
+HWY_INLINE FloatVector clip(FloatVector low, FloatVector high, FloatVector x) {
+  return hn::Min(high, hn::Max(low, x));
+}
+
+HWY_INLINE FloatVector activate(FloatVector x, const WinogradActivation& activation) {
+  using Kind = WinogradActivation::Kind;
+  const Floats d;
+  const auto zero = hn::Zero(d);
+  const auto one = hn::Set(d, 1.0f);
+  const auto alpha = hn::Set(d, activation.alpha);
+  const auto beta = hn::Set(d, activation.beta);
+  switch (activation.kind) {
+    case Kind::kClip:
+      return clip(alpha, beta, x);
+    case Kind::kLeakyRelu:
+      return hn::IfThenElse(hn::Lt(x, zero), hn::Mul(alpha, x), x);
+    case Kind::kHardSigmoid:
+      return clip(zero, one, hn::MulAdd(alpha, x, beta));
+    case Kind::kHardSwish:
+      return hn::Mul(x, clip(zero, one, hn::MulAdd(x, hn::Set(d, 1.0f / 6), hn::Set(d, 0.5f))));
+    case Kind::kSigmoid:
+      return sigmoid(hn::Mul(alpha, x));
+    case Kind::kSwish:
+      return hn::Mul(x, sigmoid(hn::Mul(alpha, x)));
+  }
+  return x;
+}
+
+// What transform_output() knows before it starts: whether there is a residual, and whether bias and a clip are all
+// else.
+template <bool kResidual, bool kSimple>
+struct OutputTraits {
+  static constexpr bool residual = kResidual;
+  static constexpr bool simple = kSimple;
+};
+
+template <std::size_t kSide, typename Traits>
+void transform_tiles(const WinogradTile* tiles, std::size_t count, const float* products, std::size_t point_stride,
+                     const WinogradEpilogue& given, const WinogradPlane& given_plane) {
+  constexpr std::size_t kWindow = Transform<kSide>::kWindow;
+  const Floats d;
+  const WinogradEpilogue epilogue = given;  // copies, which the stores of the loop cannot change
+  const WinogradPlane plane = given_plane;
+  const auto bias = hn::Load(d, epilogue.bias);
+  const auto low = hn::Set(d, epilogue.activation.alpha);
+  const auto high = hn::Set(d, epilogue.activation.beta);
+  const auto exists = hn::FirstN(d, epilogue.channels);
+  for (std::size_t t = 0; t < count; ++t, products += kLanes) {
+    const WinogradTile& tile = tiles[t];
+    HWY_ALIGN float half[kSide * kWindow * kLanes];  // columns transformed
+    for (std::size_t c = 0; c < kWindow; ++c) {
+      const float* const column = products + c * point_stride;
+      Transform<kSide>::output(
+          [&](std::size_t i) HWY_ATTR { return hn::LoadU(d, column + i * kWindow * point_stride); },
+          [&](std::size_t i, FloatVector value) HWY_ATTR { hn::Store(value, d, half + (i * kWindow + c) * kLanes); });
+    }
+    const auto finish = [&](std::size_t r, auto put) HWY_ATTR {
+      Transform<kSide>::output([&](std::size_t i) HWY_ATTR { return hn::Load(d, half + (r * kWindow + i) * kLanes); },
+                               [&](std::size_t i, FloatVector value)
+                                   HWY_ATTR { put(i, value, tile.output + offset(plane, r, i)); });
+    };
+    const auto store = [&](FloatVector value, std::ptrdiff_t at) HWY_ATTR {
+      value = hn::Add(value, bias);
+      if (Traits::residual) value = hn::Add(value, hn::LoadU(d, epilogue.residual + at));
+      if (Traits::simple) {
+        value = clip(low, high, value);
+      } else {
+        value = hn::IfThenElseZero(exists, activate(value, epilogue.activation));
+      }
+      hn::StoreU(value, d, plane.data + at);
+    };
+    if (tile.output_rows == kSide && tile.output_columns == kSide) {
+      for (std::size_t r = 0; r < kSide; ++r) {
+        for (std::size_t i = 0; i < kSide; ++i) {
+          ask_for<1>(plane, tile.output + offset(plane, r, i + kTilesAhead * kSide));
+        }
+        finish(r, [&](std::size_t, FloatVector value, std::ptrdiff_t at) HWY_ATTR { store(value, at); });
+      }
+    } else {
+      for (std::size_t r = 0; r < tile.output_rows; ++r) {
+        finish(r, [&](std::size_t i, FloatVector value, std::ptrdiff_t at) HWY_ATTR {
+          if (i < tile.output_columns) store(value, at);
+        });
+      }
+    }
+  }
+}
+
+template <std::size_t kSide>
+void transform_output(const WinogradTile* tiles, std::size_t count, const float* products, std::size_t point_stride,
+                      const WinogradEpilogue& epilogue, const WinogradPlane& plane) {
+  const bool simple = epilogue.activation.kind == WinogradActivation::Kind::kClip && epilogue.channels >= kLanes;
+  const auto run = [&](auto traits) {
+    transform_tiles<kSide, decltype(traits)>(tiles, count, products, point_stride, epilogue, plane);
+  };
+  if (epilogue.residual == nullptr) {
+    simple ? run(OutputTraits<false, true>()) : run(OutputTraits<false, false>());
+  } else {
+    simple ? run(OutputTraits<true, true>()) : run(OutputTraits<true, false>());
+  }
+}
+
+template <std::size_t kSide>
+void transform_weights(const float* panel, std::size_t channels, std::size_t width, float* to,
+                       std::size_t point_stride) {
+  constexpr std::size_t kWindow = Transform<kSide>::kWindow;
+  const Floats d;
+  for (std::size_t c = 0; c < channels; ++c) {
+    for (std::size_t o = 0; o < width; o += kLanes) {
+      const float* const from = panel + c * 9 * width + o;
+      float* const out = to + c * width + o;
+      FloatVector half[3 * kWindow];  // rows transformed
+      unrolled<3>([&](auto r) HWY_ATTR {
+        Transform<kSide>::weights([&](std::size_t i) HWY_ATTR { return hn::Load(d, from + (r * 3 + i) * width); },
+                                  [&](std::size_t i, FloatVector value) HWY_ATTR { half[r * kWindow + i] = value; });
+      });
+      unrolled<kWindow>([&](auto column) HWY_ATTR {
+        Transform<kSide>::weights([&](std::size_t i) HWY_ATTR { return half[i * kWindow + column]; },
+                                  [&](std::size_t i, FloatVector value)
+                                      HWY_ATTR { hn::Store(value, d, out + (i * kWindow + column) * point_stride); });
+      });
+    }
+  }
+}
+
+// Tiles × vectors sums are in registers, so their number is what is left by a column's vectors and one element.
+constexpr std::size_t kMostTiles = HWY_TARGET == HWY_AVX3 ? 14 : 6;
+
+template <std::size_t kTiles, std::size_t kVectors>
+void multiply_tiles(std::size_t channels, const float* rows, const float* columns, float* to, std::size_t vector_stride,
+                    bool adds) {
+  const Floats d;
+  FloatVector sums[kTiles * kVectors];
+  unrolled<kTiles * kVectors>([&](auto i) HWY_ATTR { sums[i] = hn::Zero(d); });
+  const auto step = [&](const float* row, const float* column) HWY_ATTR {
+    FloatVector loaded[kVectors];
+    unrolled<kVectors>([&](auto v) HWY_ATTR { loaded[v] = hn::LoadU(d, column + v * kLanes); });
+    unrolled<kTiles>([&](auto t) HWY_ATTR {
+      const auto element = hn::Set(d, row[t * kLanes]);
+      unrolled<kVectors>(
+          [&](auto v) HWY_ATTR { sums[t * kVectors + v] = hn::MulAdd(element, loaded[v], sums[t * kVectors + v]); });
+    });
+  };
+  std::size_t blocks = channels / kLanes;
+  for (; blocks != 0; --blocks) {
+    for (std::size_t c = 0; c < kLanes; ++c, columns += kVectors * kLanes) step(rows + c, columns);
+    rows += kTiles * kLanes;
+  }
+  for (std::size_t c = 0; c < channels % kLanes; ++c, columns += kVectors * kLanes) step(rows + c, columns);
+  const auto at = [&](std::size_t t, std::size_t v) { return to + v * vector_stride + t * kLanes; };
+  if (adds) {
+    unrolled<kTiles>([&](auto t) HWY_ATTR {
+      unrolled<kVectors>(
+          [&](auto v) HWY_ATTR { hn::StoreU(hn::Add(hn::LoadU(d, at(t, v)), sums[t * kVectors + v]), d, at(t, v)); });
+    });
+  } else {
+    unrolled<kTiles>([&](auto t) HWY_ATTR {
+      unrolled<kVectors>([&](auto v) HWY_ATTR { hn::StoreU(sums[t * kVectors + v], d, at(t, v)); });
+    });
+  }
+}
+
+using MultiplyTiles = void (*)(std::size_t, const float*, const float*, float*, std::size_t, bool);
+
+// By vectors - 1 and tiles - 1.
+template <std::size_t kVectors, std::size_t... kIndices>
+constexpr std::array<MultiplyTiles, kMostTiles> multiply_row(std::index_sequence<kIndices...>) {
+  return {multiply_tiles<kIndices + 1, kVectors>...};
+}
+constexpr std::array<MultiplyTiles, kMostTiles> kMultiply[] = {multiply_row<1>(std::make_index_sequence<kMostTiles>()),
+                                                               multiply_row<2>(std::make_index_sequence<kMostTiles>())};
+
+void multiply(std::size_t tiles, std::size_t vectors, std::size_t channels, const float* rows, const float* columns,
+              float* to, std::size_t vector_stride, bool adds) {
+  kMultiply[vectors - 1][tiles - 1](channels, rows, columns, to, vector_stride, adds);
+}
+
+constexpr WinogradLoops kLoops = {
+    kLanes,
+    kMostTiles,
+    {transform_input<2>, transform_input<4>},
+    {transform_output<2>, transform_output<4>},
+    {transform_weights<2>, transform_weights<4>},
+    multiply,
+};
+
+#endif
+
+}  // namespace lanner::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace lanner::kernels {
+
+namespace {
+
+// Highway's own choice at run time needs its library (head_loops.cpp).
+constexpr std::array kRows = {
+#if HWY_TARGETS & HWY_AVX3
+    WinogradLoopsRow{"AVX-512",
+                     [] {
+                       return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                              __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("avx512f") &&
+                              __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+                              __builtin_cpu_supports("avx512bw");
+                     },
+                     &N_AVX3::kLoops},
+#endif
+#if HWY_TARGETS & HWY_AVX2
+    WinogradLoopsRow{"AVX2",
+                     [] {
+                       return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                              __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
+                     },
+                     &N_AVX2::kLoops},
+#endif
+    WinogradLoopsRow{"none", [] { return false; }, nullptr},
+};
+
+}  // namespace
+
+std::span<const WinogradLoopsRow> winograd_loops_rows() {
+  return std::span(kRows).first(kRows.size() - 1);
+}
+
+const WinogradLoops* find_winograd_loops(std::size_t lanes) {
+  for (const WinogradLoopsRow& row : winograd_loops_rows()) {
+    if (row.loops->lanes == lanes && row.supported()) return row.loops;
+  }
+  return nullptr;
+}
+
+}  // namespace lanner::kernels
+#endif

@@ -1,0 +1,293 @@
+#include "kernels/winograd.h"
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <random>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "base/memory.h"
+
+namespace lanner::kernels {
+namespace {
+
+using I = std::int64_t;
+using Kind = WinogradActivation::Kind;
+
+// A block of its own for each tensor, of exactly its size, so that the sanitizers see what is read or written past it.
+class Buffer {
+ public:
+  explicit Buffer(std::size_t floats)
+      : size_(floats), owner_(static_cast<float*>(base::allocate_memory(floats * sizeof(float))), std::free) {}
+  float* data() const { return owner_.get(); }
+  std::size_t size() const { return size_; }
+  float& operator[](I i) const { return owner_.get()[i]; }
+
+ private:
+  std::size_t size_;
+  std::shared_ptr<float> owner_;
+};
+
+struct Case {
+  WinogradProblem problem;
+  bool bias = true;
+  bool residual = false;
+  bool in_place = false;  // the residual is the output
+  WinogradActivation activation;
+};
+
+I round_up(I value, I step) {
+  return (value + step - 1) / step * step;
+}
+
+float normal(std::mt19937& random) {
+  return std::normal_distribution<float>()(random);
+}
+
+// Element (n, c, y, x) of an image blocked by channel.
+struct Blocked {
+  I lanes;
+  I channels;
+  I height;
+  I width;
+
+  std::size_t floats(I batch) const {
+    return static_cast<std::size_t>(batch * round_up(channels, lanes) * height * width);
+  }
+  I at(I n, I c, I y, I x) const {
+    return ((n * (round_up(channels, lanes) / lanes) + c / lanes) * height * width + y * width + x) * lanes + c % lanes;
+  }
+};
+
+double apply(const WinogradActivation& f, double x) {
+  const auto clip = [](double low, double high, double value) { return std::min(high, std::max(low, value)); };
+  switch (f.kind) {
+    case Kind::kClip:
+      return clip(f.alpha, f.beta, x);
+    case Kind::kLeakyRelu:
+      return x < 0 ? f.alpha * x : x;
+    case Kind::kHardSigmoid:
+      return clip(0, 1, f.alpha * x + f.beta);
+    case Kind::kHardSwish:
+      return x * clip(0, 1, x / 6 + 0.5);
+    case Kind::kSigmoid:
+      return 1 / (1 + std::exp(-f.alpha * x));
+    case Kind::kSwish:
+      return x / (1 + std::exp(-f.alpha * x));
+  }
+  return x;
+}
+
+// Inputs after a ReLU and weights as He initialises them. Channels that fill up a block are NaN in the input, which
+// nobody may use, and must be zero in the output.
+class Experiment {
+ public:
+  Experiment(const Case& c, I lanes, unsigned seed, float added_bias = 0)
+      : case_(c),
+        input_layout_{lanes, c.problem.inputs, c.problem.height, c.problem.width},
+        output_layout_{lanes, c.problem.outputs, c.problem.output_height, c.problem.output_width},
+        input_(input_layout_.floats(c.problem.batch)),
+        weights_(static_cast<std::size_t>(c.problem.outputs * c.problem.inputs * 9)),
+        bias_(static_cast<std::size_t>(c.problem.outputs)),
+        residual_(output_layout_.floats(c.problem.batch)) {
+    std::mt19937 random(seed);
+    std::fill_n(input_.data(), input_.size(), std::numeric_limits<float>::quiet_NaN());
+    const WinogradProblem& p = c.problem;
+    for (I n = 0; n < p.batch; ++n) {
+      for (I k = 0; k < p.inputs; ++k) {
+        for (I y = 0; y < p.height; ++y) {
+          for (I x = 0; x < p.width; ++x) input_[input_layout_.at(n, k, y, x)] = std::max(normal(random), 0.0F);
+        }
+      }
+    }
+    const float scale = std::sqrt(2.0F / static_cast<float>(9 * p.inputs));
+    for (std::size_t i = 0; i < weights_.size(); ++i) weights_.data()[i] = scale * normal(random);
+    for (std::size_t i = 0; i < bias_.size(); ++i) bias_.data()[i] = normal(random) + added_bias;
+    for (std::size_t i = 0; i < residual_.size(); ++i) residual_.data()[i] = normal(random);
+  }
+
+  std::vector<float> run(const WinogradLoops& loops, WinogradForm form, WinogradStorage storage, int threads,
+                         int most_threads) const {
+    const Winograd winograd(loops, form, storage, case_.problem, most_threads);
+    const Buffer packed(winograd.weights().bytes() / sizeof(float));
+    for (std::size_t panel = 0; panel < winograd.weights().panels(); ++panel) {
+      winograd.weights().pack(weights_.data(), panel, packed.data());
+    }
+    const Buffer output(residual_.size());
+    if (case_.in_place) {
+      std::memcpy(output.data(), residual_.data(), output.size() * sizeof(float));
+    } else {
+      std::fill_n(output.data(), output.size(), std::numeric_limits<float>::quiet_NaN());
+    }
+    const Buffer scratch(winograd.scratch_bytes() / sizeof(float));
+    const float* const residual = case_.in_place ? output.data() : residual_.data();
+    winograd.run({input_.data(), packed.data(), case_.bias ? bias_.data() : nullptr,
+                  case_.residual ? residual : nullptr, output.data(), scratch.data(), case_.activation},
+                 threads);
+    return {output.data(), output.data() + output.size()};
+  }
+
+  // The relative root mean square error against float64. Fails where an unused channel is not zero.
+  double error(std::span<const float> output) const {
+    const WinogradProblem& p = case_.problem;
+    double difference = 0;
+    double square = 0;
+    for (I n = 0; n < p.batch; ++n) {
+      for (I k = 0; k < round_up(p.outputs, output_layout_.lanes); ++k) {
+        for (I y = 0; y < p.output_height; ++y) {
+          for (I x = 0; x < p.output_width; ++x) {
+            const I at = output_layout_.at(n, k, y, x);
+            const double actual = output[static_cast<std::size_t>(at)];
+            const double expected = k < p.outputs ? reference(n, k, y, x, at) : 0;
+            if (k >= p.outputs) EXPECT_EQ(actual, 0);
+            difference += (actual - expected) * (actual - expected);
+            square += expected * expected;
+          }
+        }
+      }
+    }
+    return std::sqrt(difference / std::max(square, 1e-30));
+  }
+
+ private:
+  double reference(I n, I k, I y, I x, I at) const {
+    const WinogradProblem& p = case_.problem;
+    double sum = case_.bias ? bias_[k] : 0;
+    if (case_.residual) sum += residual_[at];
+    for (I r = 0; r < 3; ++r) {
+      for (I s = 0; s < 3; ++s) {
+        const I row = y + r * p.dilation_y - p.pad_top;
+        const I column = x + s * p.dilation_x - p.pad_left;
+        if (row < 0 || row >= p.height || column < 0 || column >= p.width) continue;
+        for (I c = 0; c < p.inputs; ++c) {
+          sum += static_cast<double>(input_[input_layout_.at(n, c, row, column)]) *
+                 weights_[(k * p.inputs + c) * 9 + r * 3 + s];
+        }
+      }
+    }
+    return apply(case_.activation, sum);
+  }
+
+  const Case& case_;
+  Blocked input_layout_;
+  Blocked output_layout_;
+  Buffer input_;
+  Buffer weights_;
+  Buffer bias_;
+  Buffer residual_;
+};
+
+WinogradProblem make_problem(I batch, I inputs, I outputs, I height, I width, I top, I left, I bottom, I right) {
+  return {batch, inputs, outputs, height, width, top, left, height + top + bottom - 2, width + left + right - 2};
+}
+
+std::string describe(const WinogradProblem& p) {
+  std::string text;
+  for (const I value :
+       {p.batch, p.inputs, p.outputs, p.height, p.width, p.pad_top, p.pad_left, p.output_height, p.output_width}) {
+    text += std::to_string(value) + " ";
+  }
+  return text;
+}
+
+class WinogradTest : public ::testing::TestWithParam<WinogradForm> {
+ protected:
+  // Runs `c` on every instruction set that the CPU has.
+  static void check(const Case& c, double bound, unsigned seed) {
+    for (const WinogradLoopsRow& row : winograd_loops_rows()) {
+      if (!row.supported()) continue;
+      const Experiment experiment(c, static_cast<I>(row.loops->lanes), seed);
+      const std::vector<float> one = experiment.run(*row.loops, GetParam(), WinogradStorage::kTransformed, 1, 1);
+      EXPECT_LT(experiment.error(one), bound) << row.name << ": " << describe(c.problem);
+      for (int threads = 2; threads <= 4; ++threads) {
+        for (const auto storage : {WinogradStorage::kTransformed, WinogradStorage::kPlain}) {
+          const std::vector<float> other = experiment.run(*row.loops, GetParam(), storage, threads - seed % 2, threads);
+          EXPECT_EQ(std::memcmp(one.data(), other.data(), one.size() * sizeof(float)), 0)
+              << row.name << ", " << threads << " threads: " << describe(c.problem);
+        }
+      }
+    }
+  }
+};
+
+// With room for few channels, whose sums have little to average over.
+constexpr double kBound = 3e-6;
+
+TEST_P(WinogradTest, AgreesWithTheDefinition) {
+  std::mt19937 random(1);
+  const auto below = [&](I first, I last) { return std::uniform_int_distribution<I>(first, last)(random); };
+  for (unsigned i = 0; i < 60; ++i) {
+    // Least sizes of 2, so that there is an output without padding.
+    const I pad[] = {below(0, 1), below(0, 1), below(0, 1), below(0, 1)};
+    const I height = below(3 - pad[0] - pad[2], 40);
+    const I width = below(3 - pad[1] - pad[3], 40);
+    Case c{make_problem(below(1, 3), below(1, 70), below(1, 70), height, width, pad[0], pad[1], pad[2], pad[3])};
+    c.bias = below(0, 1) == 1;
+    c.residual = below(0, 1) == 1;
+    c.in_place = below(0, 1) == 1;
+    check(c, kBound, i);
+  }
+}
+
+TEST_P(WinogradTest, AgreesWithTheDefinitionWhenDilated) {
+  std::mt19937 random(2);
+  const auto below = [&](I first, I last) { return std::uniform_int_distribution<I>(first, last)(random); };
+  for (unsigned i = 0; i < 30; ++i) {
+    const I dilation[] = {below(1, 7), below(1, 7)};
+    const I pad[] = {below(0, dilation[0] + 1), below(0, dilation[1] + 1)};
+    const I height = below(std::max<I>(2 * dilation[0] + 1 - 2 * pad[0], 1), 30);
+    const I width = below(std::max<I>(2 * dilation[1] + 1 - 2 * pad[1], 1), 30);
+    Case c{{below(1, 2), below(1, 40), below(1, 40), height, width, pad[0], pad[1],
+            height + 2 * pad[0] - 2 * dilation[0], width + 2 * pad[1] - 2 * dilation[1], dilation[0], dilation[1]}};
+    c.residual = true;
+    check(c, kBound, i);
+  }
+}
+
+TEST_P(WinogradTest, AppliesActivations) {
+  const WinogradActivation activations[] = {WinogradActivation::relu(),       {Kind::kClip, -0.5F, 1.5F},
+                                            {Kind::kClip, 0.5F, 1.5F},        {Kind::kLeakyRelu, 0.2F, 0},
+                                            {Kind::kHardSigmoid, 0.2F, 0.5F}, {Kind::kHardSwish, 0, 0},
+                                            {Kind::kSigmoid, 1, 0},           {Kind::kSwish, 1.7F, 0}};
+  for (const WinogradActivation& activation : activations) {
+    for (const I outputs : {32, 21}) {
+      Case c{make_problem(1, 20, outputs, 11, 13, 1, 1, 1, 1)};
+      c.activation = activation;
+      check(c, kBound, 5);
+      c.residual = true;
+      check(c, kBound, 6);
+    }
+  }
+}
+
+TEST_P(WinogradTest, HasTheAccuracyOfFloat32) {
+  for (const I channels : {64, 512}) {
+    check({make_problem(1, channels, 24, 38, 38, 1, 1, 1, 1), false}, 2e-6, 7);
+  }
+}
+
+// A value that is not a number is no channel's maximum, and stays one through each activation.
+TEST_P(WinogradTest, KeepsNan) {
+  for (const WinogradLoopsRow& row : winograd_loops_rows()) {
+    if (!row.supported()) continue;
+    for (const Kind kind :
+         {Kind::kClip, Kind::kLeakyRelu, Kind::kHardSigmoid, Kind::kHardSwish, Kind::kSigmoid, Kind::kSwish}) {
+      Case c{make_problem(1, 16, 16, 8, 8, 1, 1, 1, 1)};
+      c.activation = {kind, 0, 1};
+      const Experiment experiment(c, static_cast<I>(row.loops->lanes), 9, std::numeric_limits<float>::quiet_NaN());
+      for (const float value : experiment.run(*row.loops, GetParam(), WinogradStorage::kPlain, 1, 1)) {
+        EXPECT_TRUE(std::isnan(value)) << row.name << ", activation " << static_cast<int>(kind);
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Forms, WinogradTest, ::testing::Values(WinogradForm::kF2, WinogradForm::kF4),
+                         [](const auto& form) { return form.param == WinogradForm::kF2 ? "F2" : "F4"; });
+
+}  // namespace
+}  // namespace lanner::kernels
