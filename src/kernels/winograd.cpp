@@ -23,7 +23,7 @@ constexpr std::size_t kStep = 64;
 constexpr std::size_t kWindowsBytes = std::size_t{512} << 10;         // of a thread's portion, by tiles
 constexpr std::size_t kSharedWindowsBytes = std::size_t{8} << 20;     // of a portion, by channels
 constexpr std::size_t kProductsBytes = std::size_t{512} << 10;        // of a thread
-constexpr std::size_t kWeightsReadOftenBytes = std::size_t{2} << 20;  // more are not read for each of several portions
+constexpr std::size_t kWeightsReadOftenBytes = std::size_t{4} << 20;  // more are not read for each of several portions
 
 constexpr std::size_t divide_up(std::size_t a, std::size_t b) {
   return (a + b - 1) / b;

@@ -220,7 +220,7 @@ constexpr double kBound = 3e-6;
 TEST_P(WinogradTest, AgreesWithTheDefinition) {
   std::mt19937 random(1);
   const auto below = [&](I first, I last) { return std::uniform_int_distribution<I>(first, last)(random); };
-  for (unsigned i = 0; i < 60; ++i) {
+  for (unsigned i = 0; i < 40; ++i) {
     // Least sizes of 2, so that there is an output without padding.
     const I pad[] = {below(0, 1), below(0, 1), below(0, 1), below(0, 1)};
     const I height = below(3 - pad[0] - pad[2], 40);
@@ -236,7 +236,7 @@ TEST_P(WinogradTest, AgreesWithTheDefinition) {
 TEST_P(WinogradTest, AgreesWithTheDefinitionWhenDilated) {
   std::mt19937 random(2);
   const auto below = [&](I first, I last) { return std::uniform_int_distribution<I>(first, last)(random); };
-  for (unsigned i = 0; i < 30; ++i) {
+  for (unsigned i = 0; i < 20; ++i) {
     const I dilation[] = {below(1, 7), below(1, 7)};
     const I pad[] = {below(0, dilation[0] + 1), below(0, dilation[1] + 1)};
     const I height = below(std::max<I>(2 * dilation[0] + 1 - 2 * pad[0], 1), 30);

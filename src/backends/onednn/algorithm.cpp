@@ -23,23 +23,27 @@ constexpr AlgorithmRow kAlgorithms[] = {
 
 constexpr std::int64_t kLeastChannels = 16;
 
-// What a core needs for a convolution of 3 × 3, in cycles. A vector is a block of channels.
+// Of a core, per vector, which is a block of channels.
+constexpr double kProductsPerCycle = 2;
+constexpr double kWindowCycles = 4;        // to transform inputs
+constexpr double kSharedWindowCycles = 6;  // and where all threads share them, in the last cache
+constexpr double kOutputCycles = 2.5;      // to transform products
+constexpr double kWeightCycles = 2.2;      // to transform weights
+// Weights come from memory, because those of a network exceed the caches, and the cores share what it delivers.
+constexpr double kWeightBytesPerCycle = 3;
+// So many tiles share plain weights once they are transformed.
+constexpr double kTilesOfPlainWeights = 112;
+
+// What a core needs for a convolution of 3 × 3.
 double expected_cycles(Algorithm algorithm, const ConvolutionProblem& problem) {
-  constexpr double kProductsPerCycle = 2;     // of vectors
-  constexpr double kInputCycles = 4;          // for a vector of transformed inputs
-  constexpr double kOutputCycles = 2.5;       // for a vector of products
-  constexpr double kWeightCycles = 2.2;       // for a vector of weights transformed where they are needed
-  constexpr double kWeightBytesPerCycle = 6;  // from memory, because a network's weights exceed the caches
-  constexpr double kPlainTilesAtOnce = 56;    // as many as share the weights transformed once
   const double lanes = has_avx512() ? 16 : 8;
-  const auto blocks = [&](std::int64_t channels) { return std::ceil(static_cast<double>(channels) / lanes); };
-  const auto inputs = static_cast<double>(problem.inputs);
-  const double output_blocks = blocks(problem.outputs);
-  const double weights = inputs * output_blocks;  // vectors, for each element of the kernel
+  const double input_blocks = std::ceil(static_cast<double>(problem.inputs) / lanes);
+  const double output_blocks = std::ceil(static_cast<double>(problem.outputs) / lanes);
+  const double weights = static_cast<double>(problem.inputs) * output_blocks;  // for each element of the kernel
+  const double weight_cycles = weights * lanes * sizeof(float) / kWeightBytesPerCycle;
   const auto batch = static_cast<double>(problem.batch);
   const auto height = static_cast<double>(problem.window.output[1]);
   const auto width = static_cast<double>(problem.window.output[2]);
-  const double weight_cycles = weights * lanes * sizeof(float) / kWeightBytesPerCycle;
   if (!is_own(algorithm)) return 9 * (batch * height * width * weights / kProductsPerCycle + weight_cycles);
 
   const auto side = static_cast<double>(kernels::tile_side(form_of(algorithm)));
@@ -50,10 +54,12 @@ double expected_cycles(Algorithm algorithm, const ConvolutionProblem& problem) {
     return phases * std::ceil(std::ceil(size / phases) / side);
   };
   const double tiles = batch * strips(height, problem.window.dilation[1]) * strips(width, problem.window.dilation[2]);
-  double cycles = points * tiles *
-                  (weights / kProductsPerCycle + kInputCycles * blocks(problem.inputs) + kOutputCycles * output_blocks);
-  if (storage_of(algorithm) == WinogradStorage::kTransformed) return cycles + points * weight_cycles;
-  return cycles + 9 * weight_cycles + points * weights * kWeightCycles * std::ceil(tiles / kPlainTilesAtOnce);
+  const bool plain = storage_of(algorithm) == WinogradStorage::kPlain;
+  const double tile_cycles = weights / kProductsPerCycle +
+                             input_blocks * (plain ? kSharedWindowCycles : kWindowCycles) +
+                             output_blocks * kOutputCycles;
+  const double transforms = plain ? std::ceil(tiles / kTilesOfPlainWeights) : 0;
+  return points * (tiles * tile_cycles + transforms * weights * kWeightCycles) + (plain ? 9 : points) * weight_cycles;
 }
 
 }  // namespace
