@@ -127,7 +127,6 @@ Winograd::Winograd(const WinogradLoops& loops, WinogradForm form, WinogradStorag
     : loops_(&loops),
       problem_(problem),
       weights_(loops, form, storage, problem.outputs, problem.inputs),
-      side_(tile_side(form)),
       points_(point_count(form)),
       rows_(strips(problem.output_height, problem.height, problem.pad_top, problem.dilation_y, tile_side(form))),
       columns_(strips(problem.output_width, problem.width, problem.pad_left, problem.dilation_x, tile_side(form))),

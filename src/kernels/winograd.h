@@ -116,7 +116,6 @@ class Winograd {
   const WinogradLoops* loops_;
   WinogradProblem problem_;
   WinogradWeights weights_;
-  std::size_t side_;
   std::size_t points_;
   std::vector<Strip> rows_;  // of tiles in an image, phase by phase
   std::vector<Strip> columns_;
