@@ -18,22 +18,6 @@ using ::testing::IsNan;
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 const float kNaN = std::nanf("");
 
-template <typename T>
-Tensor vec(std::initializer_list<T> values) {
-  return Tensor::of<T>({static_cast<I>(values.size())}, values);
-}
-
-// Values in [-10, 10] that look random.
-Tensor noise(const Shape& shape) {
-  Tensor tensor = Tensor::allocate(ElementType::kFloat32, shape);
-  std::uint32_t state = 1;
-  for (float& value : tensor.values<float>()) {
-    state = state * 1664525u + 1013904223u;
-    value = static_cast<float>(state >> 8) * (20.0f / 16777216.0f) - 10.0f;
-  }
-  return tensor;
-}
-
 TEST(Relu, KeepsNaN) {
   EXPECT_THAT(elements<float>(run("Relu", {vec<float>({-1, 0, 2, kNaN})})), ElementsAre(0, 0, 2, IsNan()));
   EXPECT_THAT(elements<std::int8_t>(run("Relu", {vec<std::int8_t>({-128, 127})})), ElementsAre(0, 127));

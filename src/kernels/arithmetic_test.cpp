@@ -15,11 +15,6 @@ using ::testing::IsNan;
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 const float kNaN = std::nanf("");
 
-template <typename T>
-Tensor vec(std::initializer_list<T> values) {
-  return Tensor::of<T>({static_cast<I>(values.size())}, values);
-}
-
 // Values 0, 1, 2 ... times `step`.
 Tensor ramp(const Shape& shape, float step) {
   Tensor tensor = Tensor::allocate(ElementType::kFloat32, shape);

@@ -12,11 +12,6 @@ using ::testing::ElementsAre;
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-template <typename T>
-Tensor vec(std::initializer_list<T> values) {
-  return Tensor::of<T>({static_cast<I>(values.size())}, values);
-}
-
 Tensor cast(const Tensor& input, ElementType to) {
   return run("Cast", {input}, attributes({{"to", static_cast<I>(to)}}));
 }

@@ -13,11 +13,6 @@ using ::testing::ElementsAre;
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 const float kNaN = std::nanf("");
 
-template <typename T>
-Tensor vec(std::initializer_list<T> values) {
-  return Tensor::of<T>({static_cast<I>(values.size())}, values);
-}
-
 TEST(Comparisons, AreFalseForNaN) {
   const Tensor a = vec<float>({1, 2, 3, kNaN});
   const Tensor b = vec<float>({2, 2, 2, kNaN});

@@ -25,6 +25,23 @@ inline Tensor run(std::string_view name, std::vector<Tensor> inputs, const tenso
   return run_operator(name, attributes, inputs, 1, threads)[0].tensor();
 }
 
+// A tensor of rank 1.
+template <typename T>
+Tensor vec(std::initializer_list<T> values) {
+  return Tensor::of<T>({static_cast<std::int64_t>(values.size())}, values);
+}
+
+// Values in [-10, 10] that look random.
+inline Tensor noise(const Shape& shape) {
+  Tensor tensor = Tensor::allocate(ElementType::kFloat32, shape);
+  std::uint32_t state = 1;
+  for (float& value : tensor.values<float>()) {
+    state = state * 1664525u + 1013904223u;
+    value = static_cast<float>(state >> 8) * (20.0f / 16777216.0f) - 10.0f;
+  }
+  return tensor;
+}
+
 template <typename T>
 std::vector<T> elements(const Tensor& tensor) {
   const auto values = tensor.values<T>();

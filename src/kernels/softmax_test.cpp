@@ -18,22 +18,6 @@ using ::testing::IsNan;
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 const float kNaN = std::nanf("");
 
-template <typename T>
-Tensor vec(std::initializer_list<T> values) {
-  return Tensor::of<T>({static_cast<I>(values.size())}, values);
-}
-
-// Values in [-10, 10] that look random.
-Tensor noise(const Shape& shape) {
-  Tensor tensor = Tensor::allocate(ElementType::kFloat32, shape);
-  std::uint32_t state = 1;
-  for (float& value : tensor.values<float>()) {
-    state = state * 1664525u + 1013904223u;
-    value = static_cast<float>(state >> 8) * (20.0f / 16777216.0f) - 10.0f;
-  }
-  return tensor;
-}
-
 TEST(Softmax, SubtractsTheMaximum) {
   const Tensor x = Tensor::of<float>({2, 4}, {0, 1, 2, 3, 10000, 10001, 10002, 10003});
   EXPECT_THAT(elements<float>(run("Softmax", {x})),
