@@ -12,10 +12,13 @@ namespace {
 constexpr int kTeamRuns = 3;  // the first of which only warms up
 constexpr int kSingleRuns = 2;
 constexpr int kMeasuredRuns = kTeamRuns + kSingleRuns;
-// Of each candidate: at most so many, but at least the least, until they have taken so long together.
-constexpr int kMostTrials = 8;
-constexpr int kLeastTrials = 3;
+// Candidates take turns, several runs each: a thread that has slept through the runs of another wakes up slowly, so the
+// first run of a turn does not count. Two rounds, or one where that takes so long.
+constexpr int kTurnRuns = 4;
+constexpr int kMostRounds = 2;
 constexpr std::int64_t kTrialsNs = 500'000'000;
+// Of the plain serial time, to be preferred to it.
+constexpr double kClearGain = 0.97;
 
 void keep_least(std::vector<std::int64_t>& best, const std::vector<std::int64_t>& durations) {
   if (best.empty()) best = durations;
@@ -31,18 +34,25 @@ std::vector<Value> Measurement::run(Frame& serial, std::span<const Value> inputs
     if (++runs_ == kMeasuredRuns) propose();
     return results;
   }
+  const int trial = runs_++ - kMeasuredRuns;
+  const int turn = trial / kTurnRuns;
   const auto count = static_cast<int>(candidates_.size());
-  Candidate& candidate = candidates_[static_cast<std::size_t>((runs_ - kMeasuredRuns) % count)];
+  Candidate& candidate = candidates_[static_cast<std::size_t>(turn % count)];
   const std::int64_t start_ns = base::now_ns();
   results = (candidate.frame ? *candidate.frame : serial).run(inputs, environment);
   const std::int64_t taken_ns = base::now_ns() - start_ns;
-  candidate.best_ns = std::min(candidate.best_ns, taken_ns);
+  if (trial % kTurnRuns != 0) candidate.best_ns = std::min(candidate.best_ns, taken_ns);
   trials_ns_ += taken_ns;
-  const int trials = (++runs_ - kMeasuredRuns) / count;
-  if (trials == kMostTrials || (trials >= kLeastTrials && trials_ns_ >= kTrialsNs)) {
-    result_ = std::ranges::min_element(candidates_, {}, &Candidate::best_ns)->layout;
-  }
+  const int ended = trial + 1;
+  if (ended == kMostRounds * count * kTurnRuns || (ended == count * kTurnRuns && trials_ns_ >= kTrialsNs)) choose();
   return results;
+}
+
+void Measurement::choose() {
+  const Candidate& serial = candidates_.front();
+  const Candidate& best = *std::ranges::min_element(candidates_, {}, &Candidate::best_ns);
+  const auto enough = static_cast<std::int64_t>(kClearGain * static_cast<double>(serial.best_ns));
+  result_ = best.best_ns < enough ? best.layout : serial.layout;
 }
 
 std::vector<Value> Measurement::run_timed(Frame& frame, std::span<const Value> inputs, RunEnvironment environment) {

@@ -35,6 +35,7 @@ class Measurement {
 
   std::vector<Value> run_timed(Frame& frame, std::span<const Value> inputs, RunEnvironment environment);
   void propose();
+  void choose();
   void add_candidate(Schedule schedule);
 
   LoadedProgram& program_;
