@@ -18,6 +18,8 @@ import pictures
 import rebuild
 
 OPSET = 18
+HEAD_PASS = ("batch-heads",)
+RECOGNISED = ("batch-class-nms", "batch-class-topk")  # without these roll-siblings takes what is left
 MAX_BOXES, NMS_IOU, DENSE_THRESHOLD = 100, 0.5, 1e-8
 
 
@@ -25,7 +27,8 @@ MAX_BOXES, NMS_IOU, DENSE_THRESHOLD = 100, 0.5, 1e-8
 class Case:
     """`kind` is how it is measured: against the peers, lanes against each other, or by counting instructions. `model` and
     `peer_model` write the files that Lanner and the peers run, given a folder, and return the path; `side` is the
-    picture's in boxes; `selections` says that the output is NonMaxSuppression's, whose order is not the same everywhere."""
+    picture's in boxes; `selections` says that the output is NonMaxSuppression's, whose order is not the same everywhere; `disabled` are the rules and passes
+    that lanes are measured without."""
 
     name: str
     model: Callable
@@ -35,6 +38,7 @@ class Case:
     other_model: Callable | None = None
     side: float = 1
     selections: bool = False
+    disabled: tuple = HEAD_PASS
 
     def peer_model(self, folder):
         return (self.other_model or self.model)(folder)
@@ -166,6 +170,8 @@ CASES = (
     Case(f"{MOBILENET} dense", whole("ssd_mobilenetv2", score_threshold=DENSE_THRESHOLD), pixels, 1 / 0.55),
     Case("lanes tf head busy", unrolled("busy"), busy("tf_ssd"), 1.3, "lanes"),
     Case("lanes tf head dense", unrolled("dense"), busy("tf_ssd"), 1.5, "lanes"),
+    Case("lanes tf head busy rolled", unrolled("busy"), busy("tf_ssd"), 1.3, "lanes", disabled=RECOGNISED),
+    Case("lanes tf head dense rolled", unrolled("dense"), busy("tf_ssd"), 1.5, "lanes", disabled=RECOGNISED),
     Case("lanes ResNet50", resnet50, image, 0.98, "lanes"),
     Case("instructions SSDlite320", whole("ssdlite320"), picture, kind="instructions"),
     Case(f"instructions {MOBILENET}", whole("ssd_mobilenetv2"), pixels, kind="instructions"),

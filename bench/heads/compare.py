@@ -32,7 +32,6 @@ PEERS = ENGINES[1:]
 ROUNDS = 10
 WARM_UP = 30  # Lanner measures its first requests to find out what to run beside what; all engines get as many
 MAX_DIFFERENCE = 1e-4  # of scores, and of boxes relative to the picture
-HEAD_RULES = "batch-"  # what the names of the rules that batch heads begin with
 
 
 @dataclass
@@ -87,12 +86,6 @@ def compiled(model, threads, path, **options):
     return path
 
 
-def head_rules(model):
-    import lanner
-
-    return [rule["rule"] for rule in lanner.compile(model, threads=1).explain().rules if rule["rule"].startswith(HEAD_RULES)]
-
-
 def measure_peers(case, options, folder):
     """One row: Lanner against the best peer."""
     model, peer_model = case.model(folder), case.peer_model(folder)
@@ -112,9 +105,9 @@ def measure_peers(case, options, folder):
 
 
 def measure_lanes(case, options, folder):
-    """One row: two lanes against one, and one alone against ONNX Runtime with one thread; head rules off."""
+    """One row: two lanes against one, and one alone against ONNX Runtime with one thread."""
     model = case.model(folder)
-    program = compiled(model, 2, folder / "model.lanner", disable_rules=head_rules(model))
+    program = compiled(model, 2, folder / "model.lanner", disable_rules=list(case.disabled))
     entrants = {
         "two": Entrant("lanner", program, 2, 2),
         "one": Entrant("lanner", program, 2, 1),

@@ -16,7 +16,7 @@ namespace lanner::kernels {
 
 // As many of `threads` as have enough to do to be woken for, of work that takes one about `work_ns`.
 inline int worthwhile_threads(int threads, std::int64_t work_ns) {
-  constexpr std::int64_t kWakeUpNs = 40'000;
+  constexpr std::int64_t kWakeUpNs = 20'000;
   return static_cast<int>(std::clamp<std::int64_t>(work_ns / kWakeUpNs, 1, threads));
 }
 
