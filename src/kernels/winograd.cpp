@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <thread>
 
 #include "base/parallel.h"
 
@@ -14,6 +15,7 @@ constexpr std::size_t kPanelVectors = 2;
 constexpr std::size_t kMostLanes = 16;
 constexpr std::size_t kElements = 9;       // of a kernel
 constexpr std::size_t kPackedAtOnce = 16;  // channels
+constexpr std::size_t kBlocksAtOnce = 4;   // of channels, that are transformed as one item of work
 
 // So many channels are summed up before they are added to the sum of those before, which rounds less than one long sum,
 // and so many are transformed at once of weights kept plain. A multiple of all numbers of lanes.
@@ -44,6 +46,14 @@ void prefetch_part(const void* begin, std::size_t bytes, std::size_t part, std::
   const std::size_t lines = divide_up(bytes, kLine);
   for (std::size_t i = part * lines / parts; i < (part + 1) * lines / parts; ++i) {
     __builtin_prefetch(static_cast<const std::byte*>(begin) + i * kLine, 0, 2);
+  }
+}
+
+// Returns once `done` has reached `count`; for threads that will soon have done it.
+void wait_until(const std::atomic<std::size_t>& done, std::size_t count) {
+  constexpr int kSpins = 10'000;  // some microseconds; then they may be waiting for this core
+  for (int spins = 0; done.load(std::memory_order_acquire) < count; ++spins) {
+    if (spins > kSpins) std::this_thread::yield();
   }
 }
 
@@ -111,14 +121,16 @@ struct Winograd::Task {
   std::size_t first_group;
   std::size_t end_group;
   std::size_t next_panel;  // that the thread will probably have next
+  WinogradTile* tiles;
   float* products;
   float* columns;
 };
 
+// A portion.
 struct Winograd::Job {
   const WinogradArguments& arguments;
+  std::size_t first;  // tile
   std::size_t count;  // tiles
-  WinogradTile* tiles;
   float* windows;
 };
 
@@ -156,21 +168,22 @@ Winograd::Winograd(const WinogradLoops& loops, WinogradForm form, WinogradStorag
   tiles_bytes_ = round_up(portion_ * sizeof(WinogradTile), 64);
   windows_bytes_ = divide_up(channels, slab_) * points_ * window_stride_ * sizeof(float);
   products_bytes_ = points_ * product_stride_ * sizeof(float);
-  columns_bytes_ =
+  const std::size_t columns_bytes =
       storage == WinogradStorage::kPlain ? points_ * odd_stride(kStep * weights_.panel_outputs_) * sizeof(float) : 0;
-  const std::size_t own_bytes = products_bytes_ + columns_bytes_;
-  scratch_bytes_ = by_channels_ ? tiles_bytes_ + windows_bytes_ + workers_ * own_bytes
-                                : workers_ * (tiles_bytes_ + windows_bytes_ + own_bytes);
+  own_bytes_ = tiles_bytes_ + products_bytes_ + columns_bytes + (by_channels_ ? 0 : windows_bytes_);
+  scratch_bytes_ = workers_ * own_bytes_ + (by_channels_ ? windows_bytes_ : 0);
 }
 
 Winograd::Task Winograd::task_of(std::size_t panel, std::size_t first_group, std::size_t end_group,
                                  std::size_t next_panel, std::byte* memory) const {
+  std::byte* const products = memory + tiles_bytes_;
   return {panel,
           first_group,
           end_group,
           next_panel,
-          reinterpret_cast<float*>(memory),
-          reinterpret_cast<float*>(memory + products_bytes_)};
+          reinterpret_cast<WinogradTile*>(memory),
+          reinterpret_cast<float*>(products),
+          reinterpret_cast<float*>(products + products_bytes_)};
 }
 
 // Groups of about the same size.
@@ -227,16 +240,23 @@ std::size_t Winograd::window_at(std::size_t slab, std::size_t p, const Group& ti
   return (slab * points_ + p) * window_stride_ + tiles.first * channels + tiles.count * channel;
 }
 
-void Winograd::transform_group(const Job& job, const Group& group, std::size_t block) const {
+// Of some blocks of channels; `memory` has room for the places of the group's tiles.
+void Winograd::transform_group(const Job& job, std::size_t index, std::size_t first_block, std::size_t end_block,
+                               std::byte* memory) const {
+  const Group tiles = group(index, job.count);
+  auto* const places = reinterpret_cast<WinogradTile*>(memory);
+  locate(job.first + tiles.first, tiles.count, places);
   const std::size_t lanes = loops_->lanes;
   const auto row = static_cast<std::size_t>(problem_.width) * lanes;
   const std::size_t plane = static_cast<std::size_t>(problem_.height) * row;
-  const std::size_t channel = block * lanes;
-  loops_->transform_input[form_index(weights_.form_)](
-      job.tiles + group.first, group.count,
-      {const_cast<float*>(job.arguments.input) + block * plane, row * static_cast<std::size_t>(problem_.dilation_y),
-       lanes * static_cast<std::size_t>(problem_.dilation_x)},
-      job.windows + window_at(channel / slab_, 0, group, channel % slab_), window_stride_);
+  for (std::size_t block = first_block; block < end_block; ++block) {
+    const std::size_t channel = block * lanes;
+    loops_->transform_input[form_index(weights_.form_)](
+        places, tiles.count,
+        {const_cast<float*>(job.arguments.input) + block * plane, row * static_cast<std::size_t>(problem_.dilation_y),
+         lanes * static_cast<std::size_t>(problem_.dilation_x)},
+        job.windows + window_at(channel / slab_, 0, tiles, channel % slab_), window_stride_);
+  }
 }
 
 // The products of one panel for the tiles of some groups.
@@ -288,6 +308,8 @@ void Winograd::make_outputs(const Job& job, const Task& task) const {
   const std::size_t lanes = loops_->lanes;
   const std::size_t first = group(task.first_group, job.count).first;
   const Group last = group(task.end_group - 1, job.count);
+  const std::size_t count = last.first + last.count - first;
+  locate(job.first + first, count, task.tiles);
   const auto row = static_cast<std::size_t>(problem_.output_width) * lanes;
   const std::size_t plane = static_cast<std::size_t>(problem_.output_height) * row;
   for (std::size_t v = 0; v < weights_.vectors(task.panel); ++v) {
@@ -299,8 +321,7 @@ void Winograd::make_outputs(const Job& job, const Task& task) const {
     const WinogradEpilogue epilogue{bias.data(), residual == nullptr ? nullptr : residual + block * plane,
                                     job.arguments.activation, exist};
     loops_->transform_output[form_index(weights_.form_)](
-        job.tiles + first, last.first + last.count - first, task.products + v * part_ * lanes, product_stride_,
-        epilogue,
+        task.tiles, count, task.products + v * part_ * lanes, product_stride_, epilogue,
         {job.arguments.output + block * plane, row * static_cast<std::size_t>(problem_.dilation_y),
          lanes * static_cast<std::size_t>(problem_.dilation_x)});
   }
@@ -311,43 +332,56 @@ void Winograd::run(const WinogradArguments& arguments, int threads) const {
   by_channels_ ? run_by_channels(arguments, threads) : run_by_tiles(arguments, threads);
 }
 
+// Portions are independent of each other.
 void Winograd::run_by_tiles(const WinogradArguments& arguments, int threads) const {
   share_out(threads, divide_up(tiles_, portion_), [&](std::size_t worker, std::size_t portion) {
-    auto* const own = static_cast<std::byte*>(arguments.scratch) + worker * (scratch_bytes_ / workers_);
+    std::byte* const own = static_cast<std::byte*>(arguments.scratch) + worker * own_bytes_;
     const std::size_t first = portion * portion_;
-    const Job job{arguments, std::min(portion_, tiles_ - first), reinterpret_cast<WinogradTile*>(own),
-                  reinterpret_cast<float*>(own + tiles_bytes_)};
-    locate(first, job.count, job.tiles);
+    const Job job{arguments, first, std::min(portion_, tiles_ - first),
+                  reinterpret_cast<float*>(own + own_bytes_ - windows_bytes_)};
     const std::size_t groups = divide_up(job.count, loops_->most_tiles);
-    for (std::size_t g = 0; g < groups; ++g) {
-      for (std::size_t block = 0; block < input_blocks_; ++block) transform_group(job, group(g, job.count), block);
-    }
-    std::byte* const rest = own + tiles_bytes_ + windows_bytes_;
+    for (std::size_t g = 0; g < groups; ++g) transform_group(job, g, 0, input_blocks_, own);
     for (std::size_t panel = 0; panel < weights_.panels(); ++panel) {
-      make_outputs(job, task_of(panel, 0, groups, panel + 1, rest));
+      make_outputs(job, task_of(panel, 0, groups, panel + 1, own));
     }
   });
 }
 
+// Portion by portion: windows are transformed, group by group and some blocks at a time, then panels are multiplied,
+// all of them items of one loop. An item begins once those that it depends on are done, and since items are taken in
+// order, whoever waits, waits for threads that are working.
 void Winograd::run_by_channels(const WinogradArguments& arguments, int threads) const {
-  auto* const scratch = static_cast<std::byte*>(arguments.scratch);
-  for (std::size_t first = 0; first < tiles_; first += portion_) {
-    const Job job{arguments, std::min(portion_, tiles_ - first), reinterpret_cast<WinogradTile*>(scratch),
-                  reinterpret_cast<float*>(scratch + tiles_bytes_)};
-    locate(first, job.count, job.tiles);
-    const std::size_t groups = divide_up(job.count, loops_->most_tiles);
-    share_out(threads, groups * input_blocks_, [&](std::size_t, std::size_t item) {
-      transform_group(job, group(item % groups, job.count), item / groups);
-    });
-    const std::size_t parts = std::min(parts_, groups);
-    share_out(threads, weights_.panels() * parts, [&](std::size_t worker, std::size_t item) {
-      const std::size_t part = item % parts;
-      const std::size_t panel = item / parts;
-      std::byte* const rest = scratch + tiles_bytes_ + windows_bytes_ + worker * (products_bytes_ + columns_bytes_);
-      make_outputs(job, task_of(panel, part * groups / parts, (part + 1) * groups / parts,
-                                (item + static_cast<std::size_t>(threads)) / parts, rest));
-    });
-  }
+  auto* const windows = static_cast<float*>(arguments.scratch);
+  const auto groups_of = [&](std::size_t tiles) { return divide_up(tiles, loops_->most_tiles); };
+  const std::size_t transforms_of_group = divide_up(input_blocks_, kBlocksAtOnce);
+  const auto products_of = [&](std::size_t tiles) { return weights_.panels() * std::min(parts_, groups_of(tiles)); };
+  const auto items_of = [&](std::size_t tiles) { return groups_of(tiles) * transforms_of_group + products_of(tiles); };
+  const std::size_t last = (tiles_ - 1) / portion_;
+  const std::size_t count = last * items_of(portion_) + items_of(tiles_ - last * portion_);
+  std::atomic<std::size_t> done = 0;
+  share_out(threads, count, [&](std::size_t worker, std::size_t item) {
+    std::byte* const own = static_cast<std::byte*>(arguments.scratch) + windows_bytes_ + worker * own_bytes_;
+    const std::size_t portion = std::min(item / items_of(portion_), last);
+    const std::size_t first_item = portion * items_of(portion_);
+    const std::size_t first = portion * portion_;
+    const Job job{arguments, first, std::min(portion_, tiles_ - first), windows};
+    const std::size_t groups = groups_of(job.count);
+    const std::size_t transforms = groups * transforms_of_group;
+    if (item - first_item < transforms) {
+      wait_until(done, first_item);
+      const std::size_t index = item - first_item;
+      const std::size_t block = index / groups * kBlocksAtOnce;
+      transform_group(job, index % groups, block, std::min(block + kBlocksAtOnce, input_blocks_), own);
+    } else {
+      wait_until(done, first_item + transforms);
+      const std::size_t parts = std::min(parts_, groups);
+      const std::size_t index = item - first_item - transforms;
+      const std::size_t part = index % parts;
+      make_outputs(job, task_of(index / parts, part * groups / parts, (part + 1) * groups / parts,
+                                (index + static_cast<std::size_t>(threads)) / parts, own));
+    }
+    done.fetch_add(1, std::memory_order_release);
+  });
 }
 
 }  // namespace lanner::kernels

@@ -107,7 +107,8 @@ class Winograd {
                std::byte* memory) const;
   void locate(std::size_t first, std::size_t count, WinogradTile* tiles) const;
   std::size_t window_at(std::size_t slab, std::size_t p, const Group& tiles, std::size_t channel) const;
-  void transform_group(const Job& job, const Group& group, std::size_t block) const;
+  void transform_group(const Job& job, std::size_t index, std::size_t first_block, std::size_t end_block,
+                       std::byte* memory) const;
   void multiply(const Job& job, const Task& task) const;
   void make_outputs(const Job& job, const Task& task) const;
   void run_by_tiles(const WinogradArguments& arguments, int threads) const;
@@ -129,10 +130,10 @@ class Winograd {
   std::size_t window_stride_;   // elements between points of transformed windows
   std::size_t product_stride_;  // and of products
   std::size_t workers_;
-  std::size_t tiles_bytes_;  // of the scratch memory: places of a portion's tiles
+  std::size_t tiles_bytes_;  // of the scratch memory: for the places of a portion's tiles
   std::size_t windows_bytes_;
   std::size_t products_bytes_;
-  std::size_t columns_bytes_;  // weights transformed where they are needed
+  std::size_t own_bytes_;  // of each worker, with its windows last unless all share them
   std::size_t scratch_bytes_;
 };
 

@@ -26,11 +26,11 @@ constexpr std::int64_t kLeastChannels = 16;
 // Of a core, per vector, which is a block of channels.
 constexpr double kProductsPerCycle = 2;
 constexpr double kWindowCycles = 4;        // to transform inputs
-constexpr double kSharedWindowCycles = 6;  // and where all threads share them, in the last cache
+constexpr double kSharedWindowCycles = 8;  // and where all threads share them, in the last cache
 constexpr double kOutputCycles = 2.5;      // to transform products
 constexpr double kWeightCycles = 2.2;      // to transform weights
 // Weights come from memory, because those of a network exceed the caches, and the cores share what it delivers.
-constexpr double kWeightBytesPerCycle = 3;
+constexpr double kWeightBytesPerCycle = 6;
 // So many tiles share plain weights once they are transformed.
 constexpr double kTilesOfPlainWeights = 112;
 
