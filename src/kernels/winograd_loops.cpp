@@ -439,25 +439,12 @@ namespace lanner::kernels {
 
 namespace {
 
-// Highway's own choice at run time needs its library (head_loops.cpp).
 constexpr std::array kRows = {
 #if HWY_TARGETS & HWY_AVX3
-    WinogradLoopsRow{"AVX-512",
-                     [] {
-                       return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-                              __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("avx512f") &&
-                              __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-                              __builtin_cpu_supports("avx512bw");
-                     },
-                     &N_AVX3::kLoops},
+    WinogradLoopsRow{"AVX-512", cpu_has_avx512, &N_AVX3::kLoops},
 #endif
 #if HWY_TARGETS & HWY_AVX2
-    WinogradLoopsRow{"AVX2",
-                     [] {
-                       return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-                              __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
-                     },
-                     &N_AVX2::kLoops},
+    WinogradLoopsRow{"AVX2", cpu_has_avx2, &N_AVX2::kLoops},
 #endif
     WinogradLoopsRow{"none", [] { return false; }, nullptr},
 };

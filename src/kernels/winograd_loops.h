@@ -11,6 +11,8 @@
 #include <limits>
 #include <span>
 
+#include "kernels/loops_of_cpu.h"
+
 namespace lanner::kernels {
 
 // m, the side of a tile.
@@ -101,11 +103,7 @@ constexpr std::size_t form_index(WinogradForm form) {
   return form == WinogradForm::kF2 ? 0 : 1;
 }
 
-struct WinogradLoopsRow {
-  const char* name;
-  bool (*supported)();  // by this CPU
-  const WinogradLoops* loops;
-};
+using WinogradLoopsRow = LoopsRow<WinogradLoops>;
 
 // Those that were compiled, best first; none on a CPU family that has no form here.
 std::span<const WinogradLoopsRow> winograd_loops_rows();

@@ -5,6 +5,7 @@
 
 #include "passes/match.h"
 #include "passes/rules.h"
+#include "passes/same_shape.h"
 
 namespace lanner::passes {
 
@@ -17,10 +18,6 @@ struct Inputs {
   std::size_t scores;
   std::vector<std::size_t> thresholds;
 };
-
-bool same_size(const tensor::Dim& a, const tensor::Dim& b) {
-  return a.known() ? a.size == b.size : !b.known() && !a.symbol.empty() && a.symbol == b.symbol;
-}
 
 // Whether the siblings are columns of all rows along the last axis of `scores`.
 bool are_columns_of_rows(const Graph& graph, const Node& node, const ValueType& scores) {

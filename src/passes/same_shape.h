@@ -13,6 +13,11 @@
 
 namespace lanner::passes {
 
+// Whether both are known to be the same size, as a number or by name.
+inline bool same_size(const tensor::Dim& a, const tensor::Dim& b) {
+  return a.known() ? a.size == b.size : !b.known() && !a.symbol.empty() && a.symbol == b.symbol;
+}
+
 // What a convolution does to a spatial dimension n: floor((n + slack) / stride) + 1.
 struct SizeWindow {
   std::int64_t slack;

@@ -5,16 +5,13 @@
 
 #include "passes/match.h"
 #include "passes/rules.h"
+#include "passes/same_shape.h"
 
 namespace lanner::passes {
 
 namespace {
 
 constexpr std::string_view kOps[] = {"ScatterElements"};
-
-bool same_dim(const tensor::Dim& a, const tensor::Dim& b) {
-  return a.known() ? a.size == b.size : !a.symbol.empty() && a.symbol == b.symbol;
-}
 
 Verdict scatter_rows(const Graph& graph, NodeId at, Edit& edit) {
   const Node& node = graph.node(at);
@@ -32,7 +29,7 @@ Verdict scatter_rows(const Graph& graph, NodeId at, Edit& edit) {
   const auto& data = type_of(graph, node.inputs[0]);
   const auto& updates = type_of(graph, node.inputs[2]);
   if (!updates.ranked ||
-      !std::equal(data.dims.begin() + 1, data.dims.end(), updates.dims.begin() + 1, updates.dims.end(), same_dim)) {
+      !std::equal(data.dims.begin() + 1, data.dims.end(), updates.dims.begin() + 1, updates.dims.end(), same_size)) {
     return near_miss("the updates are not known to be whole rows of the data");
   }
   // The indices have as many rows as the updates, also where one index was expanded to several.

@@ -17,22 +17,12 @@
 #include "vm/frame.h"
 #include "vm/lanes.h"
 #include "vm/pool.h"
+#include "vm/session_testing.h"
 
 namespace lanner {
 namespace {
 
 using ::testing::ElementsAre;
-
-template <typename T>
-std::vector<T> elements(const NamedValues& values, std::string_view name) {
-  for (const auto& [key, value] : values) {
-    if (key != name) continue;
-    const auto span = value.tensor().template values<T>();
-    return {span.begin(), span.end()};
-  }
-  ADD_FAILURE() << "no output " << name;
-  return {};
-}
 
 // Of each of three columns, where it is above a limit, and its row beside the limit.
 constexpr std::string_view kColumns = R"(program 1

@@ -15,6 +15,7 @@
 #include "program/text.h"
 #include "vm/memory_plan.h"
 #include "vm/pool.h"
+#include "vm/session_testing.h"
 
 namespace lanner {
 namespace {
@@ -22,17 +23,6 @@ namespace {
 using ::testing::ElementsAre;
 
 using base::testing::reason_of;
-
-template <typename T>
-std::vector<T> elements(const NamedValues& values, std::string_view name) {
-  for (const auto& [key, value] : values) {
-    if (key != name) continue;
-    const auto span = value.tensor().template values<T>();
-    return {span.begin(), span.end()};
-  }
-  ADD_FAILURE() << "no output " << name;
-  return {};
-}
 
 Tensor floats(std::initializer_list<float> values) {
   return Tensor::of<float>({static_cast<std::int64_t>(values.size())}, values);
