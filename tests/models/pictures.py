@@ -12,8 +12,15 @@ SHAPES = {  # height, width
     "ssd300": (300, 300),
     "fasterrcnn": (480, 640),
     "ssd_mobilenetv2": (300, 300),
+    "yolov8n": (640, 640),
 }
-SAMPLE_SEEDS = {"ssdlite320": (4, 5, 7), "ssd300": (1, 2, 3), "fasterrcnn": (7, 2, 4), "ssd_mobilenetv2": (4, 5, 8)}
+SAMPLE_SEEDS = {
+    "ssdlite320": (4, 5, 7),
+    "ssd300": (1, 2, 3),
+    "fasterrcnn": (7, 2, 4),
+    "ssd_mobilenetv2": (4, 5, 8),
+    "yolov8n": (1, 2, 8),
+}
 
 
 def picture(seed, height, width):

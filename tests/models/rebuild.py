@@ -1,15 +1,16 @@
-"""Rebuilds the model fixtures: real exports from torchvision and TensorFlow whose weights are generated, not stored.
+"""Rebuilds the model fixtures: real exports from torchvision, TensorFlow and ultralytics whose weights are generated, not stored.
 
     python tests/models/rebuild.py ssdlite320 -o ssdlite320.onnx      python tests/models/rebuild.py --all -o build/models
 
-`NAME.onnx.gz` beside this file (written by tools/export_models.py and tools/export_ssd_mobilenetv2.py) is the exporter's
+`NAME.onnx.gz` beside this file (written by tools/export_models.py,
+tools/export_ssd_mobilenetv2.py and tools/export_yolo.py) is the exporter's
 graph with every small tensor as it was. A large weight is an initializer without values: `external_data` holds its `seed`,
 `raw_data` one float32 scale per output channel, and the weight is `unit(seed, dims)` times the scale of its first axis. That
 is integer arithmetic, exact conversions and one rounding, so the result is the same to the last bit everywhere.
 
 `score_threshold` replaces the score threshold of a TensorFlow model: 1e-8, the default of the Object Detection API, makes
 every anchor a candidate for every class. `quiet` makes a model detect nothing in any picture: it raises the bias of the
-background class, or the threshold to 2.
+background class, lowers those of all classes where there is no background, or raises the threshold to 2.
 """
 
 import argparse
@@ -27,12 +28,14 @@ import onnx
 FOLDER = Path(__file__).resolve().parent
 TORCHVISION = ("ssdlite320", "ssd300", "fasterrcnn")
 TENSORFLOW = ("ssd_mobilenetv2",)
-NAMES = (*TORCHVISION, *TENSORFLOW)
+ULTRALYTICS = ("yolov8n",)
+NAMES = (*TORCHVISION, *TENSORFLOW, *ULTRALYTICS)
 
 CLASS_COUNT = 91  # background first
 QUIET_BIAS = np.float32(100)
 QUIET_THRESHOLD = 2
 _CLASS_BIAS = re.compile(r"(\.classification_head\..*|\.cls_score)\.bias$")
+_YOLO_CLASS_BIAS = re.compile(r"\.cv3\.\d+\.2\.bias$")
 
 
 def unit(seed, shape):
@@ -58,17 +61,23 @@ def load(name, *, quiet=False, score_threshold=None):
             tensor.raw_data = scaled(int(entry.value), tuple(tensor.dims), scale).astype("<f4").tobytes()
             del tensor.external_data[:]
     if quiet and name in TORCHVISION:
-        biases = [tensor for tensor in model.graph.initializer if _CLASS_BIAS.search(tensor.name)]
-        assert biases, f"{name}: no bias of a class score found"
-        for tensor in biases:
-            values = np.frombuffer(tensor.raw_data, "<f4").copy()
-            values[::CLASS_COUNT] += QUIET_BIAS
-            tensor.raw_data = values.tobytes()
+        _raise_biases(model, _CLASS_BIAS, slice(None, None, CLASS_COUNT), QUIET_BIAS)
+    elif quiet and name in ULTRALYTICS:
+        _raise_biases(model, _YOLO_CLASS_BIAS, slice(None), -QUIET_BIAS)
     elif quiet:
         score_threshold = QUIET_THRESHOLD
     if score_threshold is not None:
         score_threshold_of(model).raw_data = np.float32(score_threshold).astype("<f4").tobytes()
     return model
+
+
+def _raise_biases(model, name, which, by):
+    biases = [tensor for tensor in model.graph.initializer if name.search(tensor.name)]
+    assert biases, "no bias of a class score found"
+    for tensor in biases:
+        values = np.frombuffer(tensor.raw_data, "<f4").copy()
+        values[which] += by
+        tensor.raw_data = values.tobytes()
 
 
 def score_threshold_of(model):

@@ -151,6 +151,37 @@ def test_no_detection_at_all_in_tensorflow_ssd(model_path):
     assert outputs["detection_boxes"].shape == (1, 100, 4)
 
 
+def yolo_detections(outputs):
+    """The detections in a YOLO's 300 padded rows, the columns x1, y1, x2, y2, score and label."""
+    rows = outputs["output0"][0]
+    rows = rows[rows[:, 4] > 0]
+    return {"boxes": rows[:, :4], "scores": rows[:, 4], "labels": rows[:, 5]}
+
+
+def test_yolo_detects_what_onnx_runtime_detects(model_path, reference):
+    path = model_path("yolov8n")
+    model = lanner.compile(path, threads=2)
+    for picture in pictures.samples("yolov8n"):
+        inputs = {"images": picture[None]}
+        ours, theirs = model.run(inputs), reference(path, inputs)
+        assert ours["output0"].shape == (1, 300, 6)
+        assert_same(yolo_detections(ours), yolo_detections(theirs), 640)
+
+
+@pytest.mark.parametrize("rule", ["all", *RULES])
+def test_yolo_detects_the_same_without_a_rule(rule, model_path, reference):
+    path = model_path("yolov8n")
+    inputs = {"images": pictures.samples("yolov8n")[0][None]}
+    ours = compile_without(path, rule).run(inputs)
+    assert_same(yolo_detections(ours), yolo_detections(reference(path, inputs)), 640)
+
+
+def test_yolo_detects_nothing(model_path):
+    model = lanner.compile(model_path("yolov8n", quiet=True), threads=2)
+    outputs = model.run({"images": pictures.samples("yolov8n")[0][None]})
+    assert outputs["output0"].shape == (1, 300, 6) and not outputs["output0"].any()
+
+
 def test_no_shape_in_an_empty_picture(reference):
     inputs = {"image": np.zeros_like(shapes_inputs.samples(1)[0]["image"])}
     assert_same(lanner.compile(SHAPES_MODEL, threads=2).run(inputs), reference(SHAPES_MODEL, inputs), 1)

@@ -29,6 +29,7 @@ PICTURE_CHECKSUMS = [
     2602227523, 2038933669, 3689241330,
     496071394, 825407088, 540446159,
     3449335448, 915113956, 1408002923,
+    2746394933, 3465352586, 669016048,
 ]
 
 
@@ -202,6 +203,23 @@ def test_tensorflow_model_takes_another_score_threshold():
     assert 0 < len(sparse) < len(usual) and len(quiet) == 0
     np.testing.assert_array_equal(sparse, usual[: len(sparse)])
     assert sparse.min() > 0.95 >= usual[len(sparse)]
+
+
+def yolo_detections(session, picture):
+    """Boxes, scores and labels of a YOLO's padded rows, the columns x1, y1, x2, y2, score and label."""
+    (rows,) = session.run(None, {"images": picture[None]})
+    rows = rows[0, rows[0, :, 4] > 0]
+    return {"boxes": rows[:, :4], "scores": rows[:, 4], "labels": rows[:, 5]}
+
+
+def test_yolo_is_valid_detects_and_is_well_conditioned(model_path):
+    path = str(model_path("yolov8n"))
+    onnx.checker.check_model(path, full_check=True)
+    optimised, plain = open_session(path), open_session(path, optimise=False)
+    for picture in pictures.samples("yolov8n"):
+        detections = yolo_detections(optimised, picture)
+        assert MIN_DETECTIONS <= len(detections["scores"]) < 300 and len(np.unique(detections["labels"])) >= 10
+        assert_same(detections, yolo_detections(plain, picture), 640, MAX_ROUNDING_OF_SCORES)
 
 
 def test_command_rebuilds_only_what_is_out_of_date(tmp_path):
