@@ -1,90 +1,84 @@
 #!/usr/bin/env python3
-"""Measures Lanner beside ONNX Runtime and OpenVINO on whole detectors, and writes README's table.
+"""Measures Lanner beside other runtimes, one request at a time, and writes the tables of README.md and bench/README.md.
 
-    .venv/bin/python bench/compare_peers.py [--models shapes,ssd300] [--threads 2] [--rounds 10] [--write]
+    build/bench-env/bin/python bench/compare_peers.py [--models shapes,ssd300] [--threads 2] [--rounds 10] [--write]
+    build/bench-env/bin/python bench/compare_peers.py --precision bf16 --models ssd300,fasterrcnn,resnet50 [--write]
 
-For each model, every runtime holds it in a process of its own, float32, with the same number of threads and the same
-input. The processes take turns: in each round each one runs for about --slice seconds while the others wait. Latencies
-are medians over all rounds. Loading is timed in fresh processes, three times each, median: Lanner loads the .lanner file
-that it compiled before, the peers the .onnx file. Memory is resident memory of the whole process, Python included, when
-idle after its first runs, and at its highest.
+For each model, every runtime holds it in a process of its own, with the same number of threads and the same input. The
+processes take turns: in each round each one runs for about --slice seconds while the others wait. Latencies are medians
+over all rounds. Detectors run whole in Lanner, ONNX Runtime and OpenVINO; ncnn gets their dense part, and everything of a
+backbone; PyTorch gets backbones. Loading is timed in fresh processes, three times each, median: Lanner loads the .lanner
+file that it compiled before, the peers the model's own file. Memory is resident memory of the whole process, Python
+included, when idle after its first runs, and at its highest.
+
+With --precision bf16 the peer is OpenVINO with bfloat16, the only one that has it here.
 """
 
 import argparse
 import json
-import os
 import statistics
 import sys
 import tempfile
 import time
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "tests" / "models"), str(ROOT / "models" / "shapes")]
+from measuring import TITLES, Worker, compiled, conditions, is_installed, ncnn_model, put_table
+from models import DETECTORS, MODELS, ROOT, dense_part
 
-from measuring import Worker, cpu_name, put_table  # noqa: E402
-
-RUNTIMES = ("lanner", "onnxruntime", "openvino")
-MODELS = ("shapes", "ssdlite320", "ssd300", "fasterrcnn")
-
-
-def sample_of(name):
-    if name == "shapes":
-        import evaluate
-        import shapes_data
-
-        return {"image": evaluate.network_input(shapes_data.validation_set()[0][0])}
-    import pictures
-
-    return {"image": pictures.samples(name)[0]}
-
-
-def path_of(name):
-    if name == "shapes":
-        return ROOT / "models" / "shapes" / "shapes.onnx"
-    import rebuild
-
-    return rebuild.rebuild(name, ROOT / "build" / "models" / f"{name}.onnx")
-
-
+RUNTIMES = {"f32": ("lanner", "onnxruntime", "openvino", "ncnn", "pytorch"), "bf16": ("lanner", "openvino")}
 # Lanner measures its first requests to find out what to run beside what; all runtimes get as many.
-WARM_RUNS = 12
+WARM_RUNS = 30
 
 
-def measure(name, options, folder):
+def files_of(model, runtimes, options, folder):
+    """What each runtime loads, and its inputs."""
+    onnx_path, inputs = model.make(), folder / "inputs.npz"
+    np.savez(inputs, **model.inputs())
+    files = {runtime: (str(onnx_path), inputs) for runtime in runtimes}
+    files["lanner"] = (str(folder / "model.lanner"), inputs)
+    if "ncnn" in runtimes:
+        dense, dense_inputs = dense_part(onnx_path, model.inputs(), folder)
+        files["ncnn"] = (str(ncnn_model(dense)), dense_inputs)
+    if "pytorch" in runtimes:
+        files["pytorch"] = (model.torch, inputs)
+    return files
+
+
+def measure(model, options, folder):
     """Results by runtime: median latency, load and first-run milliseconds, idle and peak MiB."""
-    import lanner
-
-    onnx_path = path_of(name)
-    lanner_path = folder / f"{name}.lanner"
+    runtimes = [runtime for runtime in RUNTIMES[options.precision] if is_installed(runtime) or runtime == "lanner"]
+    if not model.torch:
+        runtimes = [runtime for runtime in runtimes if runtime != "pytorch"]
+    files = files_of(model, runtimes, options, folder)
     start = time.perf_counter()
-    lanner.compile(onnx_path, threads=options.threads).save(lanner_path)
+    compiled(model.make(), options.threads, files["lanner"][0], precision=options.precision)
     compile_ms = 1e3 * (time.perf_counter() - start)
-    inputs = folder / f"{name}.npz"
-    np.savez(inputs, **sample_of(name))
-    files = {runtime: str(lanner_path if runtime == "lanner" else onnx_path) for runtime in RUNTIMES}
 
-    results = {runtime: {} for runtime in RUNTIMES}
-    loads = {runtime: [] for runtime in RUNTIMES}
+    def load(runtime):
+        path, inputs = files[runtime]
+        worker = Worker(runtime, inputs)
+        settings = {"precision": "bf16"} if options.precision == "bf16" and runtime != "lanner" else {}
+        return worker, worker.ask(do="load", model=path, threads=options.threads, **settings)
+
+    loads = {runtime: [] for runtime in runtimes}
     for _ in range(3):
-        for runtime in RUNTIMES:
-            worker = Worker(runtime, inputs)
-            loads[runtime].append(worker.ask(do="load", model=files[runtime], threads=options.threads))
+        for runtime in runtimes:
+            worker, answer = load(runtime)
             worker.stop()
-    workers = {runtime: Worker(runtime, inputs) for runtime in RUNTIMES}
+            loads[runtime].append(answer)
+    workers = {runtime: load(runtime)[0] for runtime in runtimes}
     counts = {}
     for runtime, worker in workers.items():
-        worker.ask(do="load", model=files[runtime], threads=options.threads)
         warm = worker.ask(do="run", count=WARM_RUNS)["ms"]
         counts[runtime] = max(1, round(1e3 * options.slice / warm[-1]))
-    times = {runtime: [] for runtime in RUNTIMES}
+    times = {runtime: [] for runtime in runtimes}
     for _ in range(options.rounds):
         for runtime, worker in workers.items():
             times[runtime] += worker.ask(do="run", count=counts[runtime])["ms"]
     time.sleep(1)
+    results = {}
     for runtime, worker in workers.items():
         memory = worker.ask(do="memory")
         worker.stop()
@@ -99,48 +93,82 @@ def measure(name, options, folder):
     return results
 
 
-def table(all_results, options):
+def latency_rows(names, all_results, runtimes):
+    """Latencies, and Lanner's divided by the best of the peers that run the same."""
     lines = [
-        f"Measured by `bench/compare_peers.py` on {cpu_name()} ({os.cpu_count()} cores), {options.threads} threads, float32,"
-        f" one request at a time; ONNX Runtime {version('onnxruntime')}, OpenVINO {version('openvino').split('-')[0]}."
-        " Milliseconds are medians; the ratio is Lanner's latency divided by the better peer's. Load is the time until a"
-        " session can run: Lanner from its .lanner file, the peers from the .onnx file. Memory is the resident memory of"
-        " the process, Python included, when idle after its runs and at its highest.",
-        "",
-        "| model | Lanner ms | ONNX Runtime ms | OpenVINO ms | ratio | load ms (L / ORT / OV) | idle MiB (L / ORT / OV) |"
-        " peak MiB (L / ORT / OV) |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| model | " + " | ".join(f"{TITLES[runtime]} ms" for runtime in runtimes) + " | ratio | to ncnn's dense part |",
+        "| --- |" + " --- |" * (len(runtimes) + 2),
     ]
-    for name, results in all_results.items():
-        ours, ort, ov = (results[runtime] for runtime in RUNTIMES)
-        ratio = ours["latency_ms"] / min(ort["latency_ms"], ov["latency_ms"])
-        triple = lambda key: " / ".join(f"{results[runtime][key]:.0f}" for runtime in RUNTIMES)  # noqa: E731
-        lines.append(
-            f"| {name} | {ours['latency_ms']:.2f} | {ort['latency_ms']:.2f} | {ov['latency_ms']:.2f} | {ratio:.2f} |"
-            f" {triple('load_ms')} | {triple('idle_mib')} | {triple('peak_mib')} |")
+    for name in names:
+        ms = {runtime: result["latency_ms"] for runtime, result in all_results[name].items()}
+        whole = MODELS[name].whole
+        same = [ms[runtime] for runtime in ms if runtime != "lanner" and not (whole and runtime == "ncnn")]
+        cells = [f"{ms[runtime]:.2f}" if runtime in ms else "" for runtime in runtimes]
+        if whole and "ncnn" in ms:
+            cells[list(runtimes).index("ncnn")] += " (dense part)"
+        to_dense = f"{ms['lanner'] / ms['ncnn']:.2f}" if whole and "ncnn" in ms else ""
+        lines.append(f"| {name} | {' | '.join(cells)} | {ms['lanner'] / min(same):.2f} | {to_dense} |")
     return "\n".join(lines)
+
+
+def resource_rows(names, all_results):
+    """Loading and memory beside the runtimes that run everything."""
+    lines = [
+        "| model | load and first result, ms (L / ORT / OV) | idle MiB (L / ORT / OV) | peak MiB (L / ORT / OV) |"
+        " compile ms |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for name in names:
+        results = all_results[name]
+        of = [results[runtime] for runtime in ("lanner", "onnxruntime", "openvino") if runtime in results]
+        first = " / ".join(f"{result['load_ms']:.0f} + {result['first_ms']:.0f}" for result in of)
+        idle, peak = (" / ".join(f"{result[key]:.0f}" for result in of) for key in ("idle_mib", "peak_mib"))
+        lines.append(f"| {name} | {first} | {idle} | {peak} | {results['lanner']['compile_ms']:.0f} |")
+    return "\n".join(lines)
+
+
+def tables(all_results, options):
+    """README's text, of detectors alone, and that of bench/README.md."""
+    precision = {"f32": "float32", "bf16": "bfloat16"}[options.precision]
+    runtimes = [runtime for runtime in RUNTIMES[options.precision]
+                if any(runtime in results for results in all_results.values())]
+    begin = conditions("bench/compare_peers.py", runtimes, options.threads, precision)
+    said = (" Milliseconds are medians, one request at a time; the ratio is Lanner's time divided by that of the best peer"
+            " that runs the same.")
+    names = list(all_results)
+    whole = [name for name in names if name in DETECTORS]
+    few = [runtime for runtime in runtimes if runtime not in ("ncnn", "pytorch")]
+    short = f"{conditions('bench/compare_peers.py', few, options.threads, precision)}{said}\n\n" + "\n".join(
+        "|".join(line.split("|")[:-2]) + "|" for line in latency_rows(
+            whole, {name: {runtime: all_results[name][runtime] for runtime in few} for name in whole}, few).split("\n"))
+    return short, f"{begin}{said}\n\n{latency_rows(names, all_results, runtimes)}\n\n{resource_rows(names, all_results)}"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", default=",".join(MODELS), help="comma-separated")
+    parser.add_argument("--precision", default="f32", choices=list(RUNTIMES))
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--slice", type=float, default=0.5, help="seconds per runtime and round")
     parser.add_argument("--json", type=Path, help="write all figures here")
-    parser.add_argument("--write", action="store_true", help="put the table into README.md")
+    parser.add_argument("--write", action="store_true", help="put the tables into the README files")
     options = parser.parse_args()
     results = {}
-    with tempfile.TemporaryDirectory() as folder:
-        for name in options.models.split(","):
-            results[name] = measure(name, options, Path(folder))
-            print(name, json.dumps(results[name], indent=1), flush=True)
-    text = table(results, options)
-    print(text)
+    for name in options.models.split(","):
+        if name not in MODELS:
+            sys.exit(f"there is no model '{name}', but {', '.join(MODELS)}")
+        with tempfile.TemporaryDirectory() as folder:
+            results[name] = measure(MODELS[name], options, Path(folder))
+        print(name, json.dumps(results[name], indent=1), flush=True)
+    short, long = tables(results, options)
+    print(long)
     if options.json:
         options.json.write_text(json.dumps(results, indent=1))
+    if options.write and options.precision == "f32":
+        put_table(ROOT / "README.md", "bench", short)
     if options.write:
-        put_table(ROOT / "README.md", "bench", text)
+        put_table(ROOT / "bench" / "README.md", "latency" if options.precision == "f32" else "bf16", long)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,18 @@
-"""What the comparisons share: runtimes in processes of their own, the machine's name, and tables in Markdown files."""
+"""What the comparisons share: runtimes in processes of their own, what each one loads, the machine's name, and tables in
+Markdown files."""
 
+import importlib.util
 import json
+import os
 import platform
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+TITLES = {
+    "lanner": "Lanner", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO", "ncnn": "ncnn", "pytorch": "PyTorch"}
+PACKAGES = {"pytorch": "torch"}
 
 
 class Worker:
@@ -26,11 +34,46 @@ class Worker:
         self.process.wait()
 
 
+def is_installed(runtime):
+    try:
+        version(PACKAGES.get(runtime, runtime))
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+def compiled(model, threads, path, **options):
+    import lanner
+
+    lanner.compile(model, threads=threads, **options).save(path)
+    return path
+
+
+def ncnn_model(onnx_path):
+    """Converts a model with pnnx, keeping float32 weights. Returns the path of the .param file."""
+    # The program in the package; the package itself would import PyTorch.
+    program = Path(importlib.util.find_spec("pnnx").origin).with_name("pnnx")
+    result = subprocess.run([program, onnx_path.name, "fp16=0"], cwd=onnx_path.parent, capture_output=True, text=True)
+    param = onnx_path.with_suffix(".ncnn.param")
+    if result.returncode or not param.exists():
+        raise SystemExit(f"pnnx does not convert {onnx_path}:\n{result.stdout}{result.stderr}")
+    return param
+
+
 def cpu_name():
     for line in open("/proc/cpuinfo"):
         if line.startswith("model name"):
             return line.split(":", 1)[1].strip()
     return platform.processor()
+
+
+def conditions(script, runtimes, threads=None, precision="float32"):
+    """The sentence that begins every table."""
+    peers = ", ".join(
+        f"{TITLES[runtime]} {version(PACKAGES.get(runtime, runtime)).split('-')[0].split('+')[0]}"
+        for runtime in runtimes if runtime != "lanner")
+    with_threads = f", {threads} threads" if threads else ""
+    return f"Measured by `{script}` on {cpu_name()} ({os.cpu_count()} cores){with_threads}, {precision}; {peers}."
 
 
 def put_table(path, name, text):

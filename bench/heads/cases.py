@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+import backbones
 import inputs
 import pictures
 import rebuild
@@ -84,42 +85,6 @@ def one_suppression(kind, threshold):
     return write
 
 
-def resnet50(folder):
-    """ResNet50 without its batch normalisations, a chain of convolutions with a branch of one in four blocks."""
-    random = np.random.Generator(np.random.PCG64(1))
-    nodes, weights = [], []
-
-    def add(operator, operands, **attributes):
-        nodes.append(helper.make_node(operator, operands, [f"v{len(nodes)}"], **attributes))
-        return nodes[-1].output[0]
-
-    def weight(*shape):
-        fan_in = np.prod(shape[1:], dtype=float)
-        weights.append(numpy_helper.from_array(random.normal(0, fan_in**-0.5, shape).astype(np.float32), f"w{len(weights)}"))
-        return weights[-1].name
-
-    def convolution(x, channels, outputs, size=1, stride=1):
-        pads = [size // 2] * 4
-        return add("Conv", [x, weight(outputs, channels, size, size), weight(outputs)], strides=[stride] * 2, pads=pads)
-
-    x = add("Relu", [convolution("image", 3, 64, 7, 2)])
-    x, channels = add("MaxPool", [x], kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4), 64
-    for width, blocks, stride in ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2)):
-        for block in range(blocks):
-            step = stride if block == 0 else 1
-            short = convolution(x, channels, 4 * width, 1, step) if block == 0 else x
-            y = add("Relu", [convolution(x, channels, width)])
-            y = add("Relu", [convolution(y, width, width, 3, step)])
-            x = add("Relu", [add("Add", [convolution(y, width, 4 * width), short])])
-            channels = 4 * width
-    x = add("Flatten", [add("GlobalAveragePool", [x])])
-    x = add("Gemm", [x, weight(1000, channels), weight(1000)], transB=1)
-    graph = helper.make_graph(
-        nodes, "resnet50", [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, 224, 224])],
-        [helper.make_tensor_value_info(x, TensorProto.FLOAT, [1, 1000])], weights)
-    return save(graph, folder)
-
-
 def save(graph, folder):
     path = Path(folder) / f"{graph.name}.onnx"
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10), path)
@@ -172,7 +137,7 @@ CASES = (
     Case("lanes tf head dense", unrolled("dense"), busy("tf_ssd"), 1.5, "lanes"),
     Case("lanes tf head busy rolled", unrolled("busy"), busy("tf_ssd"), 1.3, "lanes", disabled=RECOGNISED),
     Case("lanes tf head dense rolled", unrolled("dense"), busy("tf_ssd"), 1.5, "lanes", disabled=RECOGNISED),
-    Case("lanes ResNet50", resnet50, image, 0.98, "lanes"),
+    Case("lanes ResNet50", backbones.resnet50, image, 0.98, "lanes"),
     Case("instructions SSDlite320", whole("ssdlite320"), picture, kind="instructions"),
     Case(f"instructions {MOBILENET}", whole("ssd_mobilenetv2"), pixels, kind="instructions"),
 )

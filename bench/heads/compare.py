@@ -25,7 +25,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[1] / "tests" / "models")]
 
 import cases  # noqa: E402
-from measuring import Worker, cpu_name, put_table  # noqa: E402
+from measuring import Worker, compiled, cpu_name, put_table  # noqa: E402
 
 ENGINES = ("lanner", "onnxruntime", "openvino")
 PEERS = ENGINES[1:]
@@ -77,13 +77,6 @@ def same(ours, theirs, side):
 
 def sorted_rows(outputs):
     return [np.unique(output, axis=0) for output in outputs]
-
-
-def compiled(model, threads, path, **options):
-    import lanner
-
-    lanner.compile(model, threads=threads, **options).save(path)
-    return path
 
 
 def measure_peers(case, options, folder):
