@@ -33,8 +33,13 @@ Labels::Labels(const program::Block& block) {
   instructions.push_back({{}, {"Reorder", "outputs", "onednn", true}});
 }
 
-Builder::Builder(const program::Block& block, std::span<const Tensor> constants, const Labels& labels, int threads)
-    : block_(block), constants_(constants), labels_(labels), plan_(std::make_unique<Plan>(threads)) {
+Builder::Builder(const program::Block& block, std::span<const Tensor> constants, const Labels& labels, int threads,
+                 bool any_rows)
+    : block_(block),
+      constants_(constants),
+      labels_(labels),
+      any_rows_(any_rows),
+      plan_(std::make_unique<Plan>(threads)) {
   slots_.resize(block.slots.size());
   last_use_.assign(block.slots.size(), -1);
   const int count = static_cast<int>(block.instructions.size());

@@ -28,8 +28,9 @@ struct Labels {
 
 class Builder {
  public:
-  // All arguments outlive the plan.
-  Builder(const program::Block& block, std::span<const Tensor> constants, const Labels& labels, int threads);
+  // All arguments outlive the plan. `any_rows`: plans of the block must give the same bits for any number of rows.
+  Builder(const program::Block& block, std::span<const Tensor> constants, const Labels& labels, int threads,
+          bool any_rows);
 
   // Throws Error where the shapes do not fit the operators.
   std::unique_ptr<Plan> build(std::span<const Shape> input_shapes);
@@ -56,6 +57,7 @@ class Builder {
   const program::Block& block_;
   std::span<const Tensor> constants_;
   const Labels& labels_;
+  bool any_rows_;
   std::unique_ptr<Plan> plan_;
   std::vector<Slot> slots_;
   std::vector<WeightRequest> weights_;  // packed together when everything else is built
@@ -98,6 +100,7 @@ class OperatorBuilder {
   void emit(const dnnl::primitive& primitive, std::vector<Argument> arguments, const Desc& scratchpad);
   void emit(std::unique_ptr<OwnStep> own, std::vector<int> buffers);
   int threads() const { return builder_.plan_->threads(); }
+  bool any_rows() const { return builder_.any_rows_; }
   // Output 0, or another; `stored` holds it.
   void define(const Shape& shape, const Stored& stored, int output = 0);
 

@@ -18,6 +18,7 @@ using dnnl::convolution_forward;
 using dnnl::prop_kind;
 
 constexpr int kResidual = 3;
+constexpr std::int64_t kTypicalRows = 100;
 
 enum class Residual : std::uint8_t { kNone, kSum, kBinary };
 
@@ -82,7 +83,9 @@ class ConvBuilder {
   }
 
   void read_algorithm() {
-    algorithm_ = choose_algorithm(problem_);
+    ConvolutionProblem typical = problem_;
+    if (builder_.any_rows()) typical.batch = kTypicalRows;
+    algorithm_ = choose_algorithm(typical);
     const std::string wanted = builder_.attributes().get_string("algorithm", "");
     if (wanted.empty()) return;
     const auto row = std::ranges::find(algorithms(), wanted, &AlgorithmRow::name);
