@@ -18,6 +18,18 @@ std::string text(const char* value) {
 }
 const Tensor kSquare = Tensor::of<float>({1, 1, 2, 2}, {1, 2, 3, 4});
 
+TEST(ResizeLike, IsResizeToTheOthersSpatialSize) {
+  const Tensor x = Tensor::of<float>({1, 2, 1, 2}, {1, 2, 3, 4});
+  const auto linear = attributes({{"mode", text("linear")}});
+  for (const Shape& like : {Shape{1, 2, 3, 4}, Shape{5, 1, 2, 2}, Shape{1, 1, 0, 2}}) {
+    const Tensor expected = run("Resize", {x, {}, {}, sizes({1, 2, like[2], like[3]})}, linear);
+    const Tensor other = Tensor::allocate(ElementType::kBool, like);
+    const Tensor actual = run("ResizeLike", {x, other}, linear);
+    EXPECT_EQ(actual.shape(), expected.shape());
+    EXPECT_EQ(elements<float>(actual), elements<float>(expected));
+  }
+}
+
 TEST(Resize, RepeatsTheNearest) {
   EXPECT_THAT(elements<float>(run("Resize", {kSquare, {}, scales({1, 1, 2, 2})})),
               ElementsAre(1, 1, 2, 2, 1, 1, 2, 2, 3, 3, 4, 4, 3, 3, 4, 4));

@@ -15,6 +15,7 @@ constexpr const Rule* kSimplify[] = {
     &kRemoveNoOps,       &kCombineTransposes, &kCombineReshapes,
     &kSkipConcat,        &kFixShapeInputs,    &kEliminateCommonSubexpressions,
     &kEliminateDeadCode, &kScatterRows,       &kGatherSingle,
+    &kResizeLike,
 };
 
 // Reads the graph as simplification leaves it, and leaves it work. What is recognised goes before what is only alike.

@@ -22,6 +22,7 @@ extern const Rule kEliminateDeadCode;
 // Data movement.
 extern const Rule kScatterRows;
 extern const Rule kGatherSingle;
+extern const Rule kResizeLike;
 
 // Detection heads.
 extern const Rule kFoldPickedShapes;

@@ -104,6 +104,7 @@ std::optional<SizeOrigin> SizeOrigins::through(const Node& node, ValueId value, 
       return origin;
     }
   }
+  if (first && node.op == "ResizeLike" && node.domain == "lanner") return of_input(axis < 2 ? 0 : 1, axis);
   if (!node.domain.empty()) {
     const bool list = is_one_of(kLists, node.op) && axis == 0 && !first && node.outputs[0] != kNoValue;
     return list ? std::optional(of(node.outputs[0], 0)) : std::nullopt;

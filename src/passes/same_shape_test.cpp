@@ -60,6 +60,17 @@ TEST(SameShape, Reshapes) {
   EXPECT_TRUE(same_shape(c.graph, c.open("Reshape", {c.data, shape}), c.other));
 }
 
+TEST(SameShape, Resized) {
+  Builder b;
+  const ValueId x = b.input("x", "float32[n,8,?,?]");
+  const ValueId like = b.input("like", "float32[m,4,?,?]");
+  const ValueId resized = b.add(make_node("ResizeLike", {x, like}, {}, "lanner"), 1, "float32[?,8,?,?]")[0];
+  SizeOrigins origins(b.graph);
+  EXPECT_EQ(origins.of(resized, 0), origins.of(x, 0));
+  EXPECT_EQ(origins.of(resized, 2), origins.of(like, 2));
+  EXPECT_NE(origins.of(resized, 3), origins.of(x, 3));
+}
+
 TEST(SameShape, PickedRows) {
   Case c;
   EXPECT_TRUE(c.same(c.open("Gather", {c.data, c.list}), 0, c.list, 0));

@@ -196,10 +196,8 @@ bool is_exact_scale(const ir::Dim& dim, const Tensor* sizes, const Tensor* scale
          static_cast<double>(dim.size) * scale == std::floor(static_cast<double>(dim.size) * scale);
 }
 
-Verdict accept_resize(const Graph& graph, const Node& node) {
-  Verdict verdict = accept_image(graph, node);
-  if (!verdict.accepted) return verdict;
-  const tensor::Attributes& attributes = node.attributes;
+// What oneDNN's resampling computes as ONNX's Resize does, as far as the attributes say. Nearest is so at whole scales.
+Verdict accept_resampling(const tensor::Attributes& attributes) {
   if (attributes.get_int("antialias", 0) != 0) return Verdict::no("it smooths (antialias)");
   if (attributes.get_int("exclude_outside", 0) != 0) return Verdict::no("it excludes the outside");
   if (attributes.get_string("keep_aspect_ratio_policy", "stretch") != "stretch") {
@@ -208,13 +206,29 @@ Verdict accept_resize(const Graph& graph, const Node& node) {
   const std::string mode = attributes.get_string("mode", "nearest");
   const std::string coordinates = attributes.get_string("coordinate_transformation_mode", "half_pixel");
   const std::string rounding = attributes.get_string("nearest_mode", "round_prefer_floor");
-  const bool whole = mode == "nearest";
-  const bool same_as_onednn = whole ? (coordinates == "asymmetric" && rounding == "floor") ||
-                                          (coordinates == "half_pixel" && rounding.starts_with("round"))
-                                    : mode == "linear" && coordinates == "half_pixel";
-  if (!same_as_onednn) {
-    return Verdict::no("oneDNN resamples otherwise than {} {}{}", mode, coordinates, whole ? " " + rounding : "");
-  }
+  const bool nearest = mode == "nearest";
+  const bool same_as_onednn = nearest ? (coordinates == "asymmetric" && rounding == "floor") ||
+                                            (coordinates == "half_pixel" && rounding.starts_with("round"))
+                                      : mode == "linear" && coordinates == "half_pixel";
+  if (same_as_onednn) return Verdict::yes();
+  return Verdict::no("oneDNN resamples otherwise than {} {}{}", mode, coordinates, nearest ? " " + rounding : "");
+}
+
+// The sizes are those of another tensor: they are seen when they come, and at other scales than whole ones nearest runs
+// on its own kernel inside the subgraph.
+Verdict accept_resize_like(const Graph& graph, const Node& node) {
+  Verdict verdict = accept_image(graph, node);
+  if (verdict.accepted) verdict = accept_inputs(graph, node, 1, 2);
+  if (verdict.accepted) verdict = accept_resampling(node.attributes);
+  return verdict;
+}
+
+Verdict accept_resize(const Graph& graph, const Node& node) {
+  Verdict verdict = accept_image(graph, node);
+  if (verdict.accepted) verdict = accept_resampling(node.attributes);
+  if (!verdict.accepted) return verdict;
+  const tensor::Attributes& attributes = node.attributes;
+  const bool whole = attributes.get_string("mode", "nearest") == "nearest";
   const std::vector<ir::Dim>& dims = input_type(graph, node, 0)->dims;
   std::vector<std::int64_t> axes = attributes.get_ints("axes");
   if (axes.empty()) {
@@ -245,16 +259,37 @@ Verdict accept_resize(const Graph& graph, const Node& node) {
 }
 
 constexpr OperatorRow kOperators[] = {
-    {"Conv", accept_conv},        {"FusedConv", accept_conv},      {"MaxPool", accept_pool},
-    {"AveragePool", accept_pool}, {"GlobalMaxPool", accept_image}, {"GlobalAveragePool", accept_image},
-    {"MatMul", accept_matmul},    {"Gemm", accept_gemm},           {"Add", accept_binary},
-    {"Sub", accept_binary},       {"Mul", accept_binary},          {"Div", accept_binary},
-    {"Max", accept_binary},       {"Min", accept_binary},          {"Concat", accept_concat},
-    {"Resize", accept_resize},    {"Softmax", accept_unary},       {"Relu", accept_unary},
-    {"Split", accept_split},      {"LeakyRelu", accept_unary},     {"Clip", accept_clip},
-    {"Elu", accept_unary},        {"HardSigmoid", accept_unary},   {"HardSwish", accept_unary},
-    {"Sigmoid", accept_unary},    {"Swish", accept_unary},         {"Tanh", accept_unary},
-    {"Exp", accept_unary},        {"Abs", accept_unary},           {"Sqrt", accept_unary},
+    {"Conv", accept_conv},
+    {"FusedConv", accept_conv},
+    {"MaxPool", accept_pool},
+    {"AveragePool", accept_pool},
+    {"GlobalMaxPool", accept_image},
+    {"GlobalAveragePool", accept_image},
+    {"MatMul", accept_matmul},
+    {"Gemm", accept_gemm},
+    {"Add", accept_binary},
+    {"Sub", accept_binary},
+    {"Mul", accept_binary},
+    {"Div", accept_binary},
+    {"Max", accept_binary},
+    {"Min", accept_binary},
+    {"Concat", accept_concat},
+    {"Resize", accept_resize},
+    {"ResizeLike", accept_resize_like},
+    {"Softmax", accept_unary},
+    {"Relu", accept_unary},
+    {"Split", accept_split},
+    {"LeakyRelu", accept_unary},
+    {"Clip", accept_clip},
+    {"Elu", accept_unary},
+    {"HardSigmoid", accept_unary},
+    {"HardSwish", accept_unary},
+    {"Sigmoid", accept_unary},
+    {"Swish", accept_unary},
+    {"Tanh", accept_unary},
+    {"Exp", accept_unary},
+    {"Abs", accept_unary},
+    {"Sqrt", accept_unary},
     {"Mish", accept_unary},
 };
 

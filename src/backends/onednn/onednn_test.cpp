@@ -643,6 +643,18 @@ INSTANTIATE_TEST_SUITE_P(
                       ResizeCase{"linear_inexact", "linear", "half_pixel", "floor", {1, 1, 1.9F, 2.3F}, {}}),
     [](const auto& form) { return form.param.name; });
 
+TEST(Onednn, ResizeToTheSizeOfAnother) {
+  for (const Shape& like : {Shape{1, 3, 14, 18}, Shape{1, 3, 13, 9}}) {
+    BlockWriter writer;
+    const auto x = writer.add("Conv", {writer.input({1, 16, 7, 9}), writer.constant(random_tensor({16, 16, 1, 1}, 1))});
+    writer.output(writer.add("ResizeLike", {x, writer.input(like)},
+                             {{"mode", std::string("nearest")},
+                              {"coordinate_transformation_mode", std::string("asymmetric")},
+                              {"nearest_mode", std::string("floor")}}));
+    EXPECT_LT(error_of(writer, {random_tensor({1, 16, 7, 9}, 3), random_tensor(like, 4)}), 2e-6);
+  }
+}
+
 TEST(Onednn, ChildEventsNameTheOperators) {
   BlockWriter writer;
   const auto x = writer.input({1, 16, 8, 8});

@@ -36,6 +36,7 @@ constexpr OperatorRow kOperators[] = {
     {"Concat", build_concat},
     {"Split", build_split},
     {"Resize", build_resize},
+    {"ResizeLike", build_resize_like},
     {"Softmax", build_softmax},
     {"Relu", build_elementwise},
     {"LeakyRelu", build_elementwise},

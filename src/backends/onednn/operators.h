@@ -23,6 +23,7 @@ void build_binary(OperatorBuilder& builder);
 void build_concat(OperatorBuilder& builder);
 void build_split(OperatorBuilder& builder);
 void build_resize(OperatorBuilder& builder);
+void build_resize_like(OperatorBuilder& builder);
 void build_softmax(OperatorBuilder& builder);
 
 // A function of one element in oneDNN's terms: the steps one after another.

@@ -1,5 +1,6 @@
 // Resize, in the forms that oneDNN's resampling computes as ONNX defines them: nearest at whole scales, linear with
-// half-pixel coordinates at the scale that the sizes have. Every other form runs on the native kernel.
+// half-pixel coordinates at the scale that the sizes have. Every other form runs on the native kernel. And ResizeLike,
+// whose sizes are those of another tensor.
 #include <cmath>
 #include <string>
 #include <vector>
@@ -66,11 +67,8 @@ bool is_supported(OperatorBuilder& builder, const Shape& shape) {
   return coordinates == "half_pixel" && rounding.starts_with("round");
 }
 
-}  // namespace
-
-void build_resize(OperatorBuilder& builder) {
-  bool exact = true;
-  const Shape shape = resized(builder, exact);
+// Input 0 to `shape`; `exact`: each scale is the quotient of the sizes.
+void build_resampling(OperatorBuilder& builder, const Shape& shape, bool exact) {
   if (builder.shape(0).element_count() != 0 && define_if_empty(builder, shape)) return;
   if (builder.shape(0).element_count() == 0 || !exact || !is_supported(builder, shape))
     return builder.run_native(shape);
@@ -91,6 +89,25 @@ void build_resize(OperatorBuilder& builder) {
     return;
   }
   builder.run_native(shape);
+}
+
+}  // namespace
+
+void build_resize(OperatorBuilder& builder) {
+  bool exact = true;
+  const Shape shape = resized(builder, exact);
+  build_resampling(builder, shape, exact);
+}
+
+void build_resize_like(OperatorBuilder& builder) {
+  Shape shape = builder.shape(0);
+  const Shape& like = builder.shape(1);
+  if (shape.rank() < 3 || like.rank() != shape.rank()) {
+    base::invalid("op.rank", "both inputs must have the same rank, 3 or more, but have shapes {} and {}",
+                  shape.to_string(), like.to_string());
+  }
+  for (int i = 2; i < shape.rank(); ++i) shape[i] = like[i];
+  build_resampling(builder, shape, true);
 }
 
 }  // namespace lanner::backends::onednn
