@@ -23,7 +23,8 @@ constexpr const Rule* kBatchHeads[] = {&kFoldPickedShapes, &kBatchClassNms,  &kB
                                        &kGroupNms,         &kJoinPickedRows, &kRollSiblings};
 
 // Arithmetic goes into weights before anything is fused with a convolution.
-constexpr const Rule* kFoldIntoConvolutions[] = {&kFusePadConv, &kFoldBatchNorm, &kFuseConvBias, &kFoldScaleShift};
+constexpr const Rule* kFoldIntoConvolutions[] = {&kFusePadConv, &kFoldBatchNorm, &kFuseConvBias, &kFoldScaleShift,
+                                                 &kFoldInputScale};
 
 constexpr const Rule* kFuse[] = {&kFuseConvResidual,  &kFuseConvActivation, &kFuseClassActivation,
                                  &kReadScoresInPlace, &kFuseColumns,        &kEliminateDeadCode};

@@ -78,6 +78,17 @@ bool is_all(const Graph& graph, ValueId value, double wanted) {
          });
 }
 
+// Every pixel is where it was: whole coordinates meet themselves, and no other pixel has a weight.
+bool resize_keeps_all(const Graph& graph, const Node& node) {
+  const std::string mode = node.attributes.get_string("mode", "nearest");
+  const std::string coordinates = node.attributes.get_string("coordinate_transformation_mode", "half_pixel");
+  return same_static_shape(graph, node.inputs[0], node.outputs[0]) && (mode == "nearest" || mode == "linear") &&
+         (coordinates == "half_pixel" || coordinates == "asymmetric" || coordinates == "align_corners") &&
+         (!has_input(node, 2) || is_all(graph, node.inputs[2], 1.0)) &&
+         node.attributes.get_string("keep_aspect_ratio_policy", "stretch") == "stretch" &&
+         node.attributes.get_int("antialias", 0) == 0;
+}
+
 // The position of the input that an arithmetic node returns unchanged.
 std::optional<std::size_t> neutral_arithmetic(const Graph& graph, const Node& node) {
   if (node.inputs.size() != 2) return std::nullopt;
@@ -110,6 +121,7 @@ std::optional<std::size_t> returned_input(const Graph& graph, const Node& node) 
   if (op == "Dropout") return first_if(dropout_is_off(graph, node));
   if (op == "Slice") return first_if(slice_takes_all(graph, node));
   if (op == "Pad") return first_if(all_elements(graph, input(node, 1), 0));
+  if (op == "Resize") return first_if(resize_keeps_all(graph, node));
   if (op == "Tile") return first_if(all_elements(graph, input(node, 1), 1));
   if (op == "Expand") return first_if(expand_keeps_shape(graph, node));
   if (op == "Clip") return first_if(!has_input(node, 1) && !has_input(node, 2));
@@ -120,9 +132,9 @@ std::optional<std::size_t> returned_input(const Graph& graph, const Node& node) 
   return neutral_arithmetic(graph, node);
 }
 
-constexpr std::string_view kOps[] = {"Add",    "Cast",     "Clip", "Concat", "Div",  "Dropout",
-                                     "Expand", "Identity", "Max",  "Mean",   "Min",  "Mul",
-                                     "Pad",    "Slice",    "Sub",  "Sum",    "Tile", "Where"};
+constexpr std::string_view kOps[] = {"Add",      "Cast", "Clip", "Concat", "Div",  "Dropout", "Expand",
+                                     "Identity", "Max",  "Mean", "Min",    "Mul",  "Pad",     "Resize",
+                                     "Slice",    "Sub",  "Sum",  "Tile",   "Where"};
 
 Verdict remove(const Graph& graph, NodeId at, Edit& edit) {
   const Node& node = graph.node(at);

@@ -35,6 +35,13 @@ TEST(RemoveNoOps, RemovesWhatNeverChangesAnything) {
   removed("Sum", [](Case& c) { return V{c.x}; });
   removed("Slice", [](Case& c) { return V{c.x, c.constant(ints({0})), c.constant(ints({INT64_MAX}))}; });
   removed("Pad", [](Case& c) { return V{c.x, c.constant(ints({0, 0, 0, 0}))}; });
+  removed(
+      "Resize",
+      [](Case& c) {
+        return V{c.x, ir::kNoValue, ir::kNoValue, c.constant(ints({2, 3}))};
+      },
+      attributes({{"mode", std::string("linear")}}));
+  removed("Resize", [](Case& c) { return V{c.x, ir::kNoValue, c.constant(floats({1, 1}))}; });
   removed("Tile", [](Case& c) { return V{c.x, c.constant(ints({1, 1}))}; });
   removed("Expand", [](Case& c) { return V{c.x, c.constant(ints({2, 3}))}; });
   removed("Mul", [](Case& c) { return V{c.x, c.constant(scalar(1))}; });
@@ -82,6 +89,14 @@ TEST(RemoveNoOps, KeepsWhatCanChangeSomething) {
         return V{c.x, c.constant(ints({4, 1, 1}))};
       },
       {}, "float32[4,2,3]");
+  // As many pixels, but of a part of the image; of another scale, rounded to the same size.
+  kept(
+      "Resize",
+      [](Case& c) {
+        return V{c.x, c.constant(floats({0, 0, 0.5f, 1})), c.constant(floats({1, 1}))};
+      },
+      attributes({{"coordinate_transformation_mode", std::string("tf_crop_and_resize")}}));
+  kept("Resize", [](Case& c) { return V{c.x, ir::kNoValue, c.constant(floats({1.2f, 1}))}; });
   // -0 + 0 is 0, and 0 - x is not x.
   kept("Add", [](Case& c) { return V{c.x, c.constant(scalar(0))}; });
   kept("Sub", [](Case& c) { return V{c.x, c.constant(scalar(-0.0f))}; });

@@ -37,6 +37,7 @@ extern const Rule kReadScoresInPlace;
 extern const Rule kFuseColumns;
 
 // Into convolutions.
+extern const Rule kFoldInputScale;
 extern const Rule kFoldBatchNorm;
 extern const Rule kFoldScaleShift;
 extern const Rule kFusePadConv;
