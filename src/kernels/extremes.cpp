@@ -86,6 +86,14 @@ LANNER_MULTIVERSION void places_of_greatest(const float* in, std::int64_t length
                                             std::int64_t* out) {
   places<Extreme::kMax>(in, length, count, out);
 }
+LANNER_MULTIVERSION void greatest_and_places(const float* in, std::int64_t length, std::int64_t count, float* out,
+                                             std::int64_t* places) {
+  for (std::int64_t row = 0; row < count; ++row) {
+    const float* from = in + row * length;
+    out[row] = extreme_of<Extreme::kMax>(from, length);
+    places[row] = first_place(from, length, out[row]);
+  }
+}
 LANNER_MULTIVERSION void places_of_least(const float* in, std::int64_t length, std::int64_t count, std::int64_t* out) {
   places<Extreme::kMin>(in, length, count, out);
 }
@@ -98,6 +106,10 @@ void extremes_of_rows(Extreme which, const float* in, std::int64_t length, std::
 
 void places_of_extremes(Extreme which, const float* in, std::int64_t length, std::int64_t count, std::int64_t* out) {
   (which == Extreme::kMax ? places_of_greatest : places_of_least)(in, length, count, out);
+}
+
+void greatest_of_rows(const float* in, std::int64_t length, std::int64_t count, float* out, std::int64_t* places) {
+  greatest_and_places(in, length, count, out, places);
 }
 
 }  // namespace lanner::kernels

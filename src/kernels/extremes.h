@@ -12,4 +12,7 @@ void extremes_of_rows(Extreme which, const float* in, std::int64_t length, std::
 // The place of the first such element of each row.
 void places_of_extremes(Extreme which, const float* in, std::int64_t length, std::int64_t count, std::int64_t* out);
 
+// Both for the greatest element, in one pass.
+void greatest_of_rows(const float* in, std::int64_t length, std::int64_t count, float* out, std::int64_t* places);
+
 }  // namespace lanner::kernels
