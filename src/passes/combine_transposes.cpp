@@ -10,23 +10,15 @@ namespace {
 
 constexpr std::string_view kOps[] = {"Transpose"};
 
-// Empty while the rank is not known.
-std::vector<std::int64_t> permutation(const Graph& graph, const Node& node) {
-  std::vector<std::int64_t> perm = node.attributes.get_ints("perm");
-  if (!perm.empty() || node.attributes.has("perm")) return perm;
-  for (int axis = rank_of(graph, node.inputs[0]) - 1; axis >= 0; --axis) perm.push_back(axis);
-  return perm;
-}
-
 Verdict combine(const Graph& graph, NodeId at, Edit& edit) {
   const Node& node = graph.node(at);
   if (!node.domain.empty() || node.outputs[0] == kNoValue) return no_match();
-  std::vector<std::int64_t> perm = permutation(graph, node);
+  std::vector<std::int64_t> perm = permutation_of(graph, node);
   if (perm.empty()) return no_match();
   ValueId from = node.inputs[0];
   const Node* before = graph.producer(from);
   if (before != nullptr && is_op(*before, "Transpose")) {
-    const std::vector<std::int64_t> first = permutation(graph, *before);
+    const std::vector<std::int64_t> first = permutation_of(graph, *before);
     if (first.size() != perm.size()) return no_match();
     for (std::int64_t& axis : perm) axis = first.at(static_cast<std::size_t>(axis));
     from = before->inputs[0];

@@ -71,6 +71,26 @@ bool same_static_shape(const Graph& graph, ValueId a, ValueId b) {
   return shape && shape == type_of(graph, b).static_shape();
 }
 
+std::optional<int> known_axis(std::int64_t axis, int rank) {
+  if (rank < 0 || axis < -rank || axis >= rank) return std::nullopt;
+  return static_cast<int>(axis < 0 ? axis + rank : axis);
+}
+
+std::vector<std::int64_t> permutation_of(const Graph& graph, const Node& transpose) {
+  std::vector<std::int64_t> permutation = transpose.attributes.get_ints("perm");
+  if (!permutation.empty() || transpose.attributes.has("perm")) return permutation;
+  for (int axis = rank_of(graph, transpose.inputs[0]) - 1; axis >= 0; --axis) permutation.push_back(axis);
+  return permutation;
+}
+
+Node make_transpose(ValueId value, std::vector<std::int64_t> permutation) {
+  tensor::Attributes attributes;
+  attributes.set("perm", std::move(permutation));
+  Node node = make_node("Transpose", {value}, std::move(attributes));
+  node.stands_for = {"Transpose"};
+  return node;
+}
+
 bool is_random(const Node& node) {
   static constexpr std::string_view kRandom[] = {"Bernoulli",        "Multinomial",   "RandomNormal",
                                                  "RandomNormalLike", "RandomUniform", "RandomUniformLike"};

@@ -50,6 +50,13 @@ inline int rank_of(const Graph& graph, ValueId value) {
 // Both shapes known in full and equal.
 bool same_static_shape(const Graph& graph, ValueId a, ValueId b);
 
+// `axis` counted from the front; nothing where it is out of range or the rank is below 0.
+std::optional<int> known_axis(std::int64_t axis, int rank);
+// What a Transpose's output dimensions were in its input; empty while the rank is not known.
+std::vector<std::int64_t> permutation_of(const Graph& graph, const Node& transpose);
+// A Transpose of that order.
+Node make_transpose(ValueId value, std::vector<std::int64_t> permutation);
+
 // Whether two runs of the node may differ.
 bool is_random(const Node& node);
 

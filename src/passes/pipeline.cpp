@@ -22,6 +22,10 @@ constexpr const Rule* kSimplify[] = {
 constexpr const Rule* kBatchHeads[] = {&kFoldPickedShapes, &kBatchClassNms,  &kBatchClassTopK, &kFuseClassTopK,
                                        &kGroupNms,         &kJoinPickedRows, &kRollSiblings};
 
+// What the heads' rules have left is moved less, and read where it lies.
+constexpr const Rule* kMoveData[] = {&kSliceTranspose,   &kSliceConcat,       &kFuseExpectation, &kFuseMaxIndex,
+                                     &kAbsorbTransposes, &kCombineTransposes, &kCombineReshapes, &kEliminateDeadCode};
+
 // Arithmetic goes into weights before anything is fused with a convolution.
 constexpr const Rule* kFoldIntoConvolutions[] = {&kFusePadConv, &kFoldBatchNorm, &kFuseConvBias, &kFoldScaleShift,
                                                  &kFoldInputScale};
@@ -30,9 +34,8 @@ constexpr const Rule* kFuse[] = {&kFuseConvResidual,  &kFuseConvActivation, &kFu
                                  &kReadScoresInPlace, &kFuseColumns,        &kEliminateDeadCode};
 
 constexpr Pass kPasses[] = {
-    {"simplify", kSimplify},
-    {"batch-heads", kBatchHeads},
-    {"fold-into-convolutions", kFoldIntoConvolutions},
+    {"simplify", kSimplify},  {"batch-heads", kBatchHeads},
+    {"move-data", kMoveData}, {"fold-into-convolutions", kFoldIntoConvolutions},
     {"fuse", kFuse},
 };
 

@@ -23,6 +23,11 @@ extern const Rule kEliminateDeadCode;
 extern const Rule kScatterRows;
 extern const Rule kGatherSingle;
 extern const Rule kResizeLike;
+extern const Rule kSliceTranspose;
+extern const Rule kSliceConcat;
+extern const Rule kAbsorbTransposes;
+extern const Rule kFuseMaxIndex;
+extern const Rule kFuseExpectation;
 
 // Detection heads.
 extern const Rule kFoldPickedShapes;
