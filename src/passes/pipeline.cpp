@@ -11,11 +11,9 @@ namespace {
 
 // Folding makes shapes known and known shapes make more foldable, so this pass and shape inference alternate.
 constexpr const Rule* kSimplify[] = {
-    &kFoldConstants,     &kFoldShapes,        &kInlineIf,
-    &kRemoveNoOps,       &kCombineTransposes, &kCombineReshapes,
-    &kSkipConcat,        &kFixShapeInputs,    &kEliminateCommonSubexpressions,
-    &kEliminateDeadCode, &kScatterRows,       &kGatherSingle,
-    &kResizeLike,
+    &kFoldConstants,     &kFoldShapes,      &kFoldEmpty,    &kInlineIf,       &kRemoveNoOps,
+    &kCombineTransposes, &kCombineReshapes, &kSkipConcat,   &kFixShapeInputs, &kEliminateCommonSubexpressions,
+    &kEliminateDeadCode, &kScatterRows,     &kGatherSingle, &kResizeLike,
 };
 
 // Reads the graph as simplification leaves it, and leaves it work. What is recognised goes before what is only alike.

@@ -8,6 +8,7 @@ namespace lanner::passes {
 // Constants and shapes.
 extern const Rule kFoldConstants;
 extern const Rule kFoldShapes;
+extern const Rule kFoldEmpty;
 extern const Rule kFixShapeInputs;
 extern const Rule kSkipConcat;
 extern const Rule kInlineIf;
