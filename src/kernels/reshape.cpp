@@ -1,16 +1,14 @@
 // Reshape, Flatten, Squeeze, Unsqueeze, Identity: the same elements under another shape. None of them copies; the
 // output shares its input's memory (`kView` in operators.def).
+#include "kernels/reshape.h"
+
 #include <algorithm>
-#include <vector>
 
 #include "base/fail.h"
 #include "kernels/kernel.h"
 
 namespace lanner::kernels {
 
-namespace {
-
-// Reshape's target: 0 copies the input's dimension (unless `allow_zero`), one -1 takes what is left.
 Shape reshape_target(const Shape& from, const std::vector<std::int64_t>& wanted, bool allow_zero) {
   Shape target;
   int inferred = -1;
@@ -44,6 +42,8 @@ Shape reshape_target(const Shape& from, const std::vector<std::int64_t>& wanted,
   }
   return target;
 }
+
+namespace {
 
 // The axes as a bit mask over `rank` dimensions; a repeated axis is an error.
 std::uint32_t axis_mask(const std::vector<std::int64_t>& axes, int rank) {

@@ -163,6 +163,16 @@ Verdict accept_concat(const Graph& graph, const Node& node) {
   return accept_inputs(graph, node, 0, node.inputs.size());
 }
 
+// Reshape and Transpose cost nothing by themselves: they say how what was computed is to leave.
+Verdict accept_reshape(const Graph& graph, const Node& node) {
+  if (constant_input(graph, node, 1) == nullptr) return Verdict::no("the shape is not constant");
+  const ValueType& out = graph.value(node.outputs[0]).type;
+  if (out.ranked && (out.dims.empty() || out.dims.size() > Shape::kMaxRank)) {
+    return Verdict::no("the result has rank {}", out.dims.size());
+  }
+  return accept_inputs(graph, node, 0, 1);
+}
+
 // Of an image's channels, at seams that may be those of blocks.
 Verdict accept_split(const Graph& graph, const Node& node) {
   Verdict verdict = accept_image(graph, node);
@@ -291,6 +301,8 @@ constexpr OperatorRow kOperators[] = {
     {"Abs", accept_unary},
     {"Sqrt", accept_unary},
     {"Mish", accept_unary},
+    {"Reshape", accept_reshape},
+    {"Transpose", accept_unary},
 };
 
 }  // namespace

@@ -38,6 +38,12 @@ bool is_dense(const Node& node) {
   return is_one_of(node.op, kProducts) || is_one_of(node.op, kPools);
 }
 
+// Whether a node reads one value that is computed; what else it reads says how.
+bool is_of_one_value(const Node& node) {
+  constexpr std::string_view kWithParameters[] = {"Clip", "Reshape"};
+  return node.inputs.size() == 1 || is_one_of(node.op, kWithParameters);
+}
+
 constexpr double kWorthItsBorder = 1e6;  // operations
 constexpr double kOpenSize = 32;         // what an unknown dimension counts as
 
@@ -181,7 +187,8 @@ class Clusters {
 };
 
 // Of one cluster, the nodes worth having: dense ones; light ones that a dense one feeds, that lie between dense ones
-// or, so that no path leaves and comes back, between kept ones; and functions of one value at the end of such.
+// or, so that no path leaves and comes back, between kept ones; and at the end of such, functions of one value and
+// Concats of nothing but kept ones.
 class Trimmer {
  public:
   Trimmer(const Graph& graph, const Order& order, const Clusters& clusters)
@@ -197,11 +204,12 @@ class Trimmer {
       if (kept(node)) continue;
       const auto& inputs = order_.inputs[static_cast<std::size_t>(node)];
       const Node& self = graph_.node(order_.nodes[static_cast<std::size_t>(node)]);
-      const bool one_value = self.inputs.size() == 1 || self.op == "Clip";
-      kept(node) = std::ranges::any_of(inputs, [&](int input) {
-        return clusters_.of(input) == cluster && kept(input) &&
-               (one_value || is_dense(graph_.node(order_.nodes[static_cast<std::size_t>(input)])));
-      });
+      const auto is_kept = [&](int input) { return clusters_.of(input) == cluster && kept(input); };
+      const bool joins = self.op == "Concat" && inputs.size() == self.inputs.size();
+      kept(node) = (joins && std::ranges::all_of(inputs, is_kept)) || std::ranges::any_of(inputs, [&](int input) {
+                     return is_kept(input) && (is_of_one_value(self) ||
+                                               is_dense(graph_.node(order_.nodes[static_cast<std::size_t>(input)])));
+                   });
     }
     keep_between(nodes);
     std::erase_if(nodes, [&](int node) { return !kept(node); });

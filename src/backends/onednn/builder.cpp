@@ -89,8 +89,13 @@ std::unique_ptr<Plan> Builder::build(std::span<const Shape> input_shapes) {
 
 void Builder::return_output(std::size_t index) {
   const Stored stored = store(block_.outputs[index]);
-  if (plan_->buffer(stored.buffer).place == Buffer::Place::kArena && is_plain(stored.desc)) {
-    plan_->return_buffer(stored.buffer, static_cast<int>(index));
+  // A view of all of a buffer is returned by returning that.
+  const Buffer& buffer = plan_->buffer(stored.buffer);
+  const bool is_view =
+      buffer.place == Buffer::Place::kPart && buffer.offset == 0 && plan_->buffer(buffer.index).bytes == buffer.bytes;
+  const int whole = is_view ? buffer.index : stored.buffer;
+  if (plan_->buffer(whole).place == Buffer::Place::kArena && is_plain(stored.desc)) {
+    plan_->return_buffer(whole, static_cast<int>(index));
     return;
   }
   reorder(stored, {plan_->add_buffer({Buffer::Place::kOutput, static_cast<int>(index), 0, 0, {}}),
@@ -199,6 +204,19 @@ bool OperatorBuilder::may_overwrite(int index) const {
   return state.defined && builder_.last_use_[wanted] == builder_.current_ &&
          std::ranges::count(instruction_.inputs, wanted) == 1 && may_place(state.stored) &&
          !builder_.plan_->buffer(state.stored.buffer).has_parts;
+}
+
+bool OperatorBuilder::is_read_inside(int output) const {
+  std::vector<SlotIndex> values{instruction_.outputs[static_cast<std::size_t>(output)]};
+  for (const Instruction& instruction : builder_.block_.instructions) {
+    if (instruction.inputs.empty() ||
+        std::ranges::find_first_of(instruction.inputs, values) == instruction.inputs.end()) {
+      continue;
+    }
+    if (instruction.op != "Reshape" && instruction.op != "Transpose") return true;
+    values.push_back(instruction.outputs[0]);
+  }
+  return false;
 }
 
 bool OperatorBuilder::may_place(const Stored& stored) const {

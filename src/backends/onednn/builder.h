@@ -95,6 +95,9 @@ class OperatorBuilder {
   // instruction is the same value.
   bool may_overwrite(int index) const;
 
+  // Whether an instruction that does more than look at it in another shape or order reads an output in this block.
+  bool is_read_inside(int output) const;
+
   Stored new_buffer(const Desc& desc) { return builder_.new_buffer(desc); }
   void reorder(const Stored& from, const Stored& to) { builder_.reorder(from, to); }
   void emit(const dnnl::primitive& primitive, std::vector<Argument> arguments, const Desc& scratchpad);

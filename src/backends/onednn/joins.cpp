@@ -22,7 +22,11 @@ std::int64_t channel_block() {
   return has_avx512() ? 16 : 8;
 }
 
-// Blocks of channels, unless a seam would fall inside one or everything is plain already.
+bool is_blocked(const Desc& desc) {
+  return !is_plain(desc) && desc == blocked_desc(desc.dims());
+}
+
+// Blocks of channels, unless a seam would fall inside one or nothing is blocked yet.
 class JoinedLayout {
  public:
   JoinedLayout(bool any_blocked, int axis, const std::vector<std::int64_t>& sizes)
@@ -74,6 +78,17 @@ class InPlaceConcat {
   const Stored& whole_;
 };
 
+// Whether every input, brought to its place's layout, starts where the memory of a primitive's result may start.
+bool may_be_placed(OperatorBuilder& builder, const std::vector<int>& inputs, const JoinedLayout& layout) {
+  return std::ranges::all_of(
+      inputs, [&](int input) { return layout(dims_of(builder.shape(input))).get_size() % kAlignment == 0; });
+}
+
+bool all_lie_as(OperatorBuilder& builder, const std::vector<int>& inputs, const JoinedLayout& layout) {
+  return std::ranges::all_of(
+      inputs, [&](int input) { return builder.input(input).desc == layout(dims_of(builder.shape(input))); });
+}
+
 // The sizes of a Split's parts.
 std::vector<std::int64_t> part_sizes(OperatorBuilder& builder, std::int64_t size) {
   const auto count = static_cast<std::int64_t>(builder.instruction().outputs.size());
@@ -115,28 +130,33 @@ void build_concat(OperatorBuilder& builder) {
     if (builder.shape(i).element_count() == 0) continue;
     inputs.push_back(i);
     sizes.push_back(builder.shape(i)[axis]);
-    blocked = blocked || !is_plain(builder.input(i).desc);
+    blocked = blocked || is_blocked(builder.input(i).desc);
   }
-  const JoinedLayout layout(blocked, axis, sizes);
-  std::vector<Stored> sources;
-  bool in_place = is_outermost(shape, axis);
-  for (const int input : inputs) {
-    sources.push_back(builder.input(input, layout(dims_of(builder.shape(input)))));
-    in_place = in_place && sources.back().desc.get_size() % kAlignment == 0;
-  }
+  // What only leaves the block leaves it plain.
+  const JoinedLayout layout(blocked && builder.is_read_inside(0), axis, sizes);
   const Stored to = builder.new_buffer(layout(dims_of(shape)));
-  if (in_place) {
+  const bool in_order = is_outermost(shape, axis);
+  if (in_order && may_be_placed(builder, inputs, layout)) {
+    std::vector<Stored> sources;
+    for (const int input : inputs) sources.push_back(builder.input(input, layout(dims_of(builder.shape(input)))));
     InPlaceConcat(builder, to).add(sources);
-  } else {
+  } else if (all_lie_as(builder, inputs, layout)) {
     std::vector<Desc> descs;
     std::vector<Argument> arguments;
-    for (const Stored& source : sources) {
-      arguments.push_back({DNNL_ARG_MULTIPLE_SRC + static_cast<int>(descs.size()), source});
-      descs.push_back(source.desc);
+    for (const int input : inputs) {
+      arguments.push_back({DNNL_ARG_MULTIPLE_SRC + static_cast<int>(descs.size()), builder.input(input)});
+      descs.push_back(builder.input(input).desc);
     }
     const dnnl::concat::primitive_desc primitive(to.desc, axis, descs, engine(), user_scratchpad());
     arguments.push_back({DNNL_ARG_DST, to});
     builder.emit(dnnl::concat(primitive), std::move(arguments), primitive.scratchpad_desc());
+  } else {
+    Dims offsets(static_cast<std::size_t>(shape.rank()), 0);
+    for (const int input : inputs) {
+      const Shape& part = builder.shape(input);
+      builder.reorder(builder.input(input), {to.buffer, to.desc.submemory_desc(dims_of(part), offsets)});
+      offsets[static_cast<std::size_t>(axis)] += part[axis];
+    }
   }
   builder.define(shape, to);
 }

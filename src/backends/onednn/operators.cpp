@@ -35,6 +35,8 @@ constexpr OperatorRow kOperators[] = {
     {"Min", build_binary},
     {"Concat", build_concat},
     {"Split", build_split},
+    {"Reshape", build_reshape},
+    {"Transpose", build_transpose},
     {"Resize", build_resize},
     {"ResizeLike", build_resize_like},
     {"Softmax", build_softmax},

@@ -25,6 +25,8 @@ void build_split(OperatorBuilder& builder);
 void build_resize(OperatorBuilder& builder);
 void build_resize_like(OperatorBuilder& builder);
 void build_softmax(OperatorBuilder& builder);
+void build_reshape(OperatorBuilder& builder);
+void build_transpose(OperatorBuilder& builder);
 
 // A function of one element in oneDNN's terms: the steps one after another.
 struct ElementwiseStep {
