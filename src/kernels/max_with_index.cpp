@@ -57,28 +57,69 @@ LANNER_MULTIVERSION void find_greatest(const float* in, std::int64_t length, std
   }
 }
 
-// Elements below this have a Sigmoid that is computed smaller than that of `greatest`. It is computed to a few units in
-// the last place, so a difference of 1e-4 shows up to 4, where its exact values are 1.8e-6 apart in proportion. Where
-// it nears the least number nothing is certain.
+// Elements below this have a Sigmoid that is computed smaller than that of `greatest`: the exact values are 1.8e-6 or
+// more apart in proportion, and they are computed to a few units in the last place, 6e-8. Above 4 differences shrink,
+// and near the least number nothing is certain.
 float surely_smaller_below(float greatest) {
   if (greatest < -80.0f) return -std::numeric_limits<float>::infinity();
-  return std::min(greatest, 4.0f) - 1e-4f;
+  if (greatest > 0.0f) return std::min(greatest, 4.0f) - 1e-4f;
+  return greatest - (4e-6f - 2.5e-7f * greatest);
 }
 
-// The same as find_greatest() of what Sigmoid makes of the lines, given what it makes of the lines themselves.
-void activate(const float* in, std::int64_t length, std::int64_t stride, std::int64_t count, float* line,
+// Sigmoids of one line, or of all lines of a block.
+class Scores {
+ public:
+  Scores(std::int64_t length, Allocator& allocator) : length_(length), allocator_(allocator) {}
+
+  float* line() { return memory(line_, length_); }
+  float* block() { return memory(block_, length_ * kLines); }
+
+ private:
+  float* memory(Tensor& tensor, std::int64_t count) {
+    if (!tensor.defined()) tensor = Tensor::allocate(ElementType::kFloat32, {count}, allocator_);
+    return tensor.data<float>();
+  }
+
+  std::int64_t length_;
+  Allocator& allocator_;
+  Tensor line_;
+  Tensor block_;
+};
+
+void find_greatest_score(const float* in, std::int64_t length, std::int64_t stride, std::int64_t count, Scores& scores,
+                         Block& block) {
+  float* const all = scores.block();
+  for (std::int64_t k = 0; k < length; ++k) math::sigmoid_array(in + k * stride, all + k * kLines, count);
+  find_greatest(all, length, kLines, count, block);
+}
+
+// Turns what find_greatest() found in the lines into what it finds in their Sigmoids. False if that is no less work
+// than find_greatest_score(), which then has to be called.
+bool activate(const float* in, std::int64_t length, std::int64_t stride, std::int64_t count, Scores& scores,
               Block& block) {
-  const std::array<float, kLines> logits = block.greatest;
-  math::sigmoid_array(block.greatest.data(), block.greatest.data(), count);
+  std::array<bool, kLines> uncertain;
+  std::int64_t uncertain_count = 0;
   for (std::int64_t i = 0; i < count; ++i) {
     const auto at = static_cast<std::size_t>(i);
-    if (!(block.runners_up[at] >= surely_smaller_below(logits[at]))) continue;
+    uncertain[at] = block.runners_up[at] >= surely_smaller_below(block.greatest[at]);
+    uncertain_count += uncertain[at] ? 1 : 0;
+  }
+  // One line's elements are far apart.
+  constexpr std::int64_t kLineCost = 8;
+  if (uncertain_count * kLineCost > count) return false;
+  math::sigmoid_array(block.greatest.data(), block.greatest.data(), count);
+  for (std::int64_t i = 0; i < count && uncertain_count > 0; ++i) {
+    const auto at = static_cast<std::size_t>(i);
+    if (!uncertain[at]) continue;
+    float* const line = scores.line();
     for (std::int64_t k = 0; k < length; ++k) line[k] = in[k * stride + i];
     math::sigmoid_array(line, line, length);
     std::int64_t place = 0;
     greatest_of_rows(line, length, 1, &block.greatest[at], &place);
     block.places[at] = static_cast<std::int32_t>(place);
+    --uncertain_count;
   }
+  return true;
 }
 
 struct Lines {
@@ -92,15 +133,16 @@ void run_strided(KernelContext& context, const Lines& lines, bool sigmoid, const
   const std::int64_t blocks = (lines.inner + kLines - 1) / kLines;
   const std::int64_t grain = kElementGrain / (lines.length * std::min(lines.inner, kLines)) + 1;
   base::parallel_for(context.threads(), lines.outer * blocks, grain, [&](std::int64_t begin, std::int64_t end) {
-    const Tensor scratch = Tensor::allocate(ElementType::kFloat32, {sigmoid ? lines.length : 0}, context.allocator());
-    float* const line = const_cast<float*>(scratch.data<float>());
+    Scores scores(lines.length, context.allocator());
     Block block;
+    bool alike = false;  // whether scores were so much alike that those that follow will be, too
     for (std::int64_t item = begin; item < end; ++item) {
       const std::int64_t first = item % blocks * kLines;
       const std::int64_t count = std::min(kLines, lines.inner - first);
       const float* from = in + item / blocks * lines.length * lines.inner + first;
-      find_greatest(from, lines.length, lines.inner, count, block);
-      if (sigmoid) activate(from, lines.length, lines.inner, count, line, block);
+      if (!alike) find_greatest(from, lines.length, lines.inner, count, block);
+      if (sigmoid && !alike) alike = !activate(from, lines.length, lines.inner, count, scores, block);
+      if (alike) find_greatest_score(from, lines.length, lines.inner, count, scores, block);
       const std::int64_t to = item / blocks * lines.inner + first;
       std::copy_n(block.greatest.data(), count, greatest + to);
       std::copy_n(block.places.data(), count, places + to);

@@ -73,8 +73,9 @@ TEST(MaxWithIndex, ScoresThatRoundToTheSame) {
 
 TEST(MaxWithIndex, ComputedSigmoidsBelowTheBoundAreSmaller) {
   // Just below what the kernel takes for certain, from the steepest part of the function to its flattest.
-  for (float greatest = -80.0f; greatest < 12.0f; greatest += 0.0137f) {
-    const float other = std::nextafter(std::min(greatest, 4.0f) - 1e-4f, -1000.0f);
+  for (float greatest = -80.0f; greatest < 12.0f; greatest += 0.00137f) {
+    const float gap = greatest > 0 ? 1e-4f : 4e-6f - 2.5e-7f * greatest;
+    const float other = std::nextafter(std::min(greatest, 4.0f) - gap, -1000.0f);
     const Tensor scores = run("Sigmoid", {vec<float>({greatest, other})});
     EXPECT_GT(scores.data<float>()[0], scores.data<float>()[1]) << greatest;
   }
