@@ -78,10 +78,12 @@ class InPlaceConcat {
   const Stored& whole_;
 };
 
-// Whether every input, brought to its place's layout, starts where the memory of a primitive's result may start.
+// Whether every input, brought to its place's layout, starts where a cache line does; of plain layouts any place will do.
 bool may_be_placed(OperatorBuilder& builder, const std::vector<int>& inputs, const JoinedLayout& layout) {
-  return std::ranges::all_of(
-      inputs, [&](int input) { return layout(dims_of(builder.shape(input))).get_size() % kAlignment == 0; });
+  return std::ranges::all_of(inputs, [&](int input) {
+    const Desc desc = layout(dims_of(builder.shape(input)));
+    return is_plain(desc) || desc.get_size() % kAlignment == 0;
+  });
 }
 
 bool all_lie_as(OperatorBuilder& builder, const std::vector<int>& inputs, const JoinedLayout& layout) {

@@ -96,7 +96,6 @@ void Plan::return_buffer(int buffer, int index) {
 }
 
 int Plan::add_buffer(Buffer buffer) {
-  buffer.bytes = aligned(buffer.bytes);
   buffers_.push_back(std::move(buffer));
   lifetimes_.emplace_back(std::numeric_limits<int>::max(), -1);
   return static_cast<int>(buffers_.size()) - 1;
@@ -185,11 +184,11 @@ void Plan::finish(std::vector<Shape> output_shapes) {
   for (std::size_t step = 0; step < step_count; ++step) {
     for (const int index : starting[step]) {
       Buffer& buffer = buffers_[static_cast<std::size_t>(index)];
-      buffer.offset = layout.take(buffer.bytes);
+      buffer.offset = layout.take(aligned(buffer.bytes));
     }
     for (const int index : ending[step]) {
       const Buffer& buffer = buffers_[static_cast<std::size_t>(index)];
-      layout.give(buffer.offset, buffer.bytes);
+      layout.give(buffer.offset, aligned(buffer.bytes));
     }
   }
   scratch_offset_ = layout.end();
