@@ -21,9 +21,9 @@ constexpr const Rule* kBatchHeads[] = {&kFoldPickedShapes, &kBatchClassNms,  &kB
                                        &kGroupNms,         &kJoinPickedRows, &kRollSiblings};
 
 // What the heads' rules have left is moved less, and read where it lies.
-constexpr const Rule* kMoveData[] = {&kTransposeFirst,    &kSliceTranspose,  &kSliceConcat,
-                                     &kFuseExpectation,   &kFuseMaxIndex,    &kAbsorbTransposes,
-                                     &kCombineTransposes, &kCombineReshapes, &kEliminateDeadCode};
+constexpr const Rule* kMoveData[] = {&kJoinRoiLevels,   &kTransposeFirst,   &kSliceTranspose,   &kSliceConcat,
+                                     &kFuseExpectation, &kFuseMaxIndex,     &kAbsorbTransposes, &kCombineTransposes,
+                                     &kCombineReshapes, &kEliminateDeadCode};
 
 // Arithmetic goes into weights before anything is fused with a convolution.
 constexpr const Rule* kFoldIntoConvolutions[] = {&kFusePadConv, &kFoldBatchNorm, &kFuseConvBias, &kFoldScaleShift,

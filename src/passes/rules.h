@@ -24,6 +24,7 @@ extern const Rule kEliminateDeadCode;
 extern const Rule kScatterRows;
 extern const Rule kGatherSingle;
 extern const Rule kResizeLike;
+extern const Rule kJoinRoiLevels;
 extern const Rule kTransposeFirst;
 extern const Rule kSliceTranspose;
 extern const Rule kSliceConcat;
