@@ -227,6 +227,31 @@ TEST(Place, OpenSpatialSizesAreTaken) {
 }
 
 // Random graphs of accepted and refused operators: the result is always acyclic, and large graphs place quickly.
+// What only moves and joins what convolutions make leaves with them; what else is joined does not.
+TEST(Place, HeadsLeaveInOrder) {
+  GraphWriter w;
+  const auto target = w.graph.add_constant("target", Tensor::of<std::int64_t>({3}, {1, 1024, 16}));
+  const auto x = w.input("x", kImage);
+  const auto head = [&](const std::string& name, ValueId from) {
+    const auto turned = w.add(name + "_turned", "Transpose", {w.conv(name, from)}, {1, 32, 32, 16});
+    return w.add(name + "_rows", "Reshape", {turned, target}, {1, 1024, 16});
+  };
+  const auto base = w.conv("base", x);
+  const auto a = head("a", base);
+  const auto b = head("b", base);
+  w.graph.add_output(w.add("joined", "Concat", {a, b}, {1, 2048, 16}));
+  const auto other = w.input("other", {1, 1024, 16});
+  w.graph.add_output(w.add("mixed", "Concat", {a, other}, {1, 2048, 16}));
+  w.graph.add_output(w.add("open", "Reshape", {b, w.input("shape", {3}, ElementType::kInt64)}, {1, 1024, 16}));
+  w.graph.add_output(w.add("alone", "Transpose", {other}, {1, 16, 1024}));
+  const Placement placement = w.place();
+  for (const char* name : {"base", "a_turned", "a_rows", "b_turned", "b_rows", "joined"}) {
+    EXPECT_EQ(w.subgraph(placement, name), 0) << name;
+  }
+  for (const char* name : {"mixed", "open", "alone"}) EXPECT_EQ(w.subgraph(placement, name), -1) << name;
+  EXPECT_EQ(w.reason(placement, "open"), "the shape is not constant");
+}
+
 TEST(Place, RandomGraphsStayAcyclic) {
   unsigned state = 7;
   const auto next = [&](unsigned bound) {
