@@ -1,11 +1,11 @@
 #include "kernels/roi_pooling.h"
 
-#include <cstring>
 #include <string>
 
 #include "base/multiversion.h"
 #include "base/parallel.h"
 #include "kernels/broadcast.h"
+#include "kernels/turn.h"
 
 namespace lanner::kernels {
 
@@ -17,47 +17,9 @@ constexpr std::int64_t kMaxOutput = 1024;
 // Channels added up at once; they stay in registers while the samples of a bin go by.
 constexpr std::int64_t kChannelBlock = 64;
 
-using Floats4 [[gnu::vector_size(16)]] = float;
-
-[[gnu::always_inline]] inline Floats4 load4(const float* from) {
-  Floats4 x;
-  std::memcpy(&x, from, sizeof(x));
-  return x;
-}
-
 // A row of a tile is so long that neighbouring bins do not compete for the same lines of the cache.
 std::int64_t tile_row(std::int64_t channels) {
   return (channels + 15) / 16 * 16 + 16;
-}
-
-// [bins, row] to [channels, bins].
-[[gnu::always_inline]] inline void turn_tile(const float* tile, std::int64_t row, std::int64_t bins,
-                                             std::int64_t channels, float* out) {
-  std::int64_t bin = 0;
-  for (; bin + 4 <= bins; bin += 4) {
-    std::int64_t k = 0;
-    for (; k + 4 <= channels; k += 4) {
-      const float* from = tile + bin * row + k;
-      const Floats4 a = load4(from);
-      const Floats4 b = load4(from + row);
-      const Floats4 c = load4(from + 2 * row);
-      const Floats4 d = load4(from + 3 * row);
-      const Floats4 ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5);
-      const Floats4 ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
-      const Floats4 cd_low = __builtin_shufflevector(c, d, 0, 4, 1, 5);
-      const Floats4 cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
-      const Floats4 columns[] = {
-          __builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5), __builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7),
-          __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5), __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7)};
-      for (std::int64_t i = 0; i < 4; ++i) std::memcpy(out + (k + i) * bins + bin, &columns[i], sizeof(Floats4));
-    }
-    for (; k < channels; ++k) {
-      for (std::int64_t i = 0; i < 4; ++i) out[k * bins + bin + i] = tile[(bin + i) * row + k];
-    }
-  }
-  for (; bin < bins; ++bin) {
-    for (std::int64_t k = 0; k < channels; ++k) out[k * bins + bin] = tile[bin * row + k];
-  }
 }
 
 // Inner linkage: the symbol that chooses a version would be visible outside the shared libraries.
@@ -91,7 +53,7 @@ LANNER_MULTIVERSION void pool(const RegionSamples<float>& region, const float* m
       for (std::int64_t k = 0; k < width; ++k) tile[bin * row + first + k] = sums[k] / count;
     }
   }
-  turn_tile(tile, row, bins, channels, out);
+  turn_block(tile, row, bins, channels, out, bins);
 }
 
 }  // namespace
@@ -145,14 +107,8 @@ void to_channels_last(const float* from, float* to, std::int64_t batch, std::int
                          const std::int64_t image = strip / strips;
                          const std::int64_t first = strip % strips * kTile;
                          const std::int64_t width = std::min(kTile, pixels - first);
-                         const float* source = from + image * channels * pixels + first;
-                         float* target = to + (image * pixels + first) * channels;
-                         for (std::int64_t c0 = 0; c0 < channels; c0 += kTile) {
-                           const std::int64_t c1 = std::min(c0 + kTile, channels);
-                           for (std::int64_t p = 0; p < width; ++p) {
-                             for (std::int64_t c = c0; c < c1; ++c) target[p * channels + c] = source[c * pixels + p];
-                           }
-                         }
+                         turn_block(from + image * channels * pixels + first, pixels, channels, width,
+                                    to + (image * pixels + first) * channels, channels);
                        }
                      });
 }

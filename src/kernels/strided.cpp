@@ -2,6 +2,7 @@
 
 #include "base/fail.h"
 #include "base/parallel.h"
+#include "kernels/turn.h"
 
 namespace lanner::kernels {
 
@@ -76,10 +77,16 @@ void copy_tiles(int threads, const StridedBlock& block, int across, const T* fro
                          const std::int64_t x_end = std::min(x_begin + kStrip, wide);
                          for (std::int64_t x = x_begin; x < x_end; x += kTile) {
                            const std::int64_t width = std::min(kTile, x_end - x);
-                           for (std::int64_t y = 0; y < height; ++y) {
-                             const T* source = in + x * from_step + y;
-                             T* target = out + y * to_step + x;
-                             for (std::int64_t i = 0; i < width; ++i) target[i] = source[i * from_step];
+                           const T* source = in + x * from_step;
+                           T* target = out + x;
+                           if constexpr (sizeof(T) == 4) {
+                             turn_block(source, from_step, width, height, target, to_step);
+                           } else {
+                             for (std::int64_t y = 0; y < height; ++y) {
+                               for (std::int64_t i = 0; i < width; ++i) {
+                                 target[y * to_step + i] = source[i * from_step + y];
+                               }
+                             }
                            }
                          }
                        }
