@@ -37,6 +37,8 @@ enum class TuneLevel : std::uint8_t { kOff, kFast, kFull };
 struct Timing {
   std::string algorithm;
   double us = 0;
+
+  bool operator==(const Timing&) const = default;
 };
 
 // What is known of a problem. Measured together, so that the times can be compared.
@@ -49,6 +51,7 @@ struct Measurement {
     const auto found = std::ranges::find(timings, algorithm, &Timing::algorithm);
     return found != timings.end() ? &*found : nullptr;
   }
+  bool operator==(const Measurement&) const = default;
 };
 using Measurements = std::map<std::string, Measurement, std::less<>>;  // by Choice::problem
 
