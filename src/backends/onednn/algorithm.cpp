@@ -22,7 +22,7 @@ constexpr AlgorithmRow kAlgorithms[] = {
     {Algorithm::kWinogradF4Plain, "winograd-f4-plain"},
 };
 
-constexpr std::int64_t kLeastChannels = 16;
+constexpr std::int64_t kLeastChannels = 8;
 
 // Of a core, per vector, which is a block of channels.
 constexpr double kProductsPerCycle = 2;
@@ -36,7 +36,7 @@ constexpr double kWeightBytesPerCycle = 6;
 constexpr double kTilesOfPlainWeights = 112;
 
 double expected_cycles(Algorithm algorithm, const ConvolutionProblem& problem) {
-  // Slower than ours; and a block of channels of which most are padding is transformed in vain.
+  // Slower than ours; and a block of channels that is padding but for a few is transformed in vain.
   if (algorithm == Algorithm::kOnednnWinograd ||
       (is_own(algorithm) && std::min(problem.inputs, problem.outputs) < kLeastChannels)) {
     return std::numeric_limits<double>::infinity();

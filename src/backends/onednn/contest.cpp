@@ -1,13 +1,14 @@
 #include "backends/onednn/contest.h"
 
 #include <algorithm>
-#include <limits>
 
 namespace lanner::backends::onednn {
 
 namespace {
 
 constexpr double kClearGain = 0.97;
+constexpr double kHopeless = 2;         // so many times the best one's time
+constexpr double kNegligible = 0.0005;  // of a run's time
 
 }  // namespace
 
@@ -15,7 +16,7 @@ Contest::Contest(std::vector<std::size_t> candidate_counts, ContestRules rules)
     : counts_(std::move(candidate_counts)), rules_(rules) {
   for (const std::size_t count : counts_) {
     line_up_count_ = std::max(line_up_count_, count);
-    best_us_.emplace_back(count, std::numeric_limits<double>::infinity());
+    least_.emplace_back(count);
   }
   runs_.assign(line_up_count_, 0);
 }
@@ -23,10 +24,12 @@ Contest::Contest(std::vector<std::size_t> candidate_counts, ContestRules rules)
 bool Contest::is_open(std::size_t line_up) const {
   if (runs_[line_up] <= rules_.least_rounds) return true;
   for (std::size_t problem = 0; problem < counts_.size(); ++problem) {
-    const std::vector<double>& us = best_us_[problem];
-    const double still = *std::ranges::min_element(us) * rules_.lost;
-    const auto contenders = std::ranges::count_if(us, [&](double one) { return one <= still; });
-    if (contenders > 1 && us[candidate_of(problem, line_up)] <= still) return true;
+    const std::vector<Least>& least = least_[problem];
+    if (least.size() == 1) continue;
+    const double best = std::ranges::min_element(least, {}, &Least::best)->best;
+    const Least& own = least[candidate_of(problem, line_up)];
+    const bool known = own.second <= (1 + rules_.agreement) * own.best;
+    if (!known && own.best < kHopeless * best && own.best > kNegligible * best_run_us_) return true;
   }
   return false;
 }
@@ -45,8 +48,10 @@ std::optional<std::size_t> Contest::next() {
 void Contest::record(std::size_t line_up, std::span<const double> us, double run_us) {
   spent_us_ += run_us;
   if (runs_[line_up]++ == 0) return;
+  best_run_us_ = std::min(best_run_us_, run_us);
   for (std::size_t problem = 0; problem < counts_.size(); ++problem) {
-    double& best = best_us_[problem][candidate_of(problem, line_up)];
+    auto& [best, second] = least_[problem][candidate_of(problem, line_up)];
+    second = std::min(second, std::max(best, us[problem]));
     best = std::min(best, us[problem]);
   }
 }

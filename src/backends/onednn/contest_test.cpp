@@ -30,7 +30,7 @@ TEST(Contest, LeastTimesCountAndTheWarmUpDoesNot) {
   Contest contest({2, 1}, {.least_rounds = 3, .most_rounds = 3});
   EXPECT_EQ(contest.line_up_count(), 2U);
   EXPECT_EQ(contest.best_us(0, 1), kInfinite);
-  const double noise[] = {0, 5, 1, 3};  // the warm-up, of no time at all, is no candidate's time
+  const double noise[] = {0, 5, 1, 3};
   const auto runs = hold(contest, 2, 1, [&](std::size_t problem, std::size_t candidate, int run) {
     return run == 0 ? 0 : (problem == 0 ? (candidate == 0 ? 100 : 50) : 10) + noise[run];
   });
@@ -51,27 +51,46 @@ TEST(Contest, CandidatesTakeTurns) {
   EXPECT_EQ(contest.candidate_of(1, 2), 0U) << "who has fewer candidates starts again";
 }
 
-TEST(Contest, EndsEarlyWhereItIsClear) {
-  Contest clear({2}, {.least_rounds = 2, .most_rounds = 50});
-  const auto times = [](std::size_t, std::size_t candidate, int) { return candidate == 0 ? 100.0 : 200.0; };
-  EXPECT_EQ(hold(clear, 1, 1, times), (std::vector<int>{3, 3}));
+TEST(Contest, EndsWhenTwoRunsAgree) {
+  Contest quiet({2}, {.least_rounds = 2, .most_rounds = 50});
+  EXPECT_EQ(hold(quiet, 1, 1, [](auto, std::size_t candidate, int) { return candidate == 0 ? 100.0 : 101.0; }),
+            (std::vector<int>{3, 3}))
+      << "that candidates are close is no reason to go on";
 
-  // The third of the first problem has lost at once; the other two are close, so only they go on.
-  Contest close({3, 1}, {.least_rounds = 2, .most_rounds = 50});
-  EXPECT_EQ(hold(close, 2, 1,
-                 [](std::size_t problem, std::size_t candidate, int) {
-                   return problem == 1 ? 7.0 : candidate == 2 ? 300.0 : 100.0 + static_cast<double>(candidate);
+  // The second candidate's sixth run is as fast as its first; only it goes on until then.
+  Contest busy({2, 1}, {.least_rounds = 2, .most_rounds = 50});
+  const double noise[] = {9, 1, 1.5, 1.3, 1.1, 1.01, 1};
+  EXPECT_EQ(hold(busy, 2, 1,
+                 [&](std::size_t problem, std::size_t candidate, int run) {
+                   return problem == 1 || candidate == 0 ? 100.0 : 100 * noise[run];
                  }),
-            (std::vector<int>{51, 51, 3}));
+            (std::vector<int>{3, 6}));
+  EXPECT_EQ(busy.best_us(0, 1), 100);
+}
+
+TEST(Contest, DoesNotWaitForWhatDecidesNothing) {
+  const auto growing = [](int run) { return 1 + 1.0 / (1 + run); };  // two runs never agree
+  const ContestRules rules{.least_rounds = 2, .most_rounds = 5, .agreement = 0};
+  Contest hopeless({2}, rules);
+  EXPECT_EQ(hold(hopeless, 1, 1, [&](auto, std::size_t c, int run) { return c == 0 ? 100 : 300 * growing(run); }),
+            (std::vector<int>{3, 3}));
+  Contest alone({1}, rules);
+  EXPECT_EQ(hold(alone, 1, 1, [&](auto, auto, int run) { return growing(run); }), (std::vector<int>{3}));
+  Contest negligible({2}, rules);
+  EXPECT_EQ(hold(negligible, 1, 1e5, [&](auto, auto, int run) { return growing(run); }), (std::vector<int>{3, 3}));
+  Contest open({2}, rules);
+  EXPECT_EQ(hold(open, 1, 1, [&](auto, auto, int run) { return growing(run); }), (std::vector<int>{6, 6}));
 }
 
 TEST(Contest, EndsWhenItHasTakenTooLong) {
-  Contest contest({2}, {.least_rounds = 2, .most_rounds = 50, .most_us = 100});
+  const auto growing = [](auto, auto, int run) { return 1 + 1.0 / (1 + run); };
+  const ContestRules rules{.least_rounds = 2, .most_rounds = 50, .most_us = 100, .agreement = 0};
+  Contest contest({2}, rules);
   // Ten runs of 10 us; and the least number of rounds however long they take.
-  EXPECT_EQ(hold(contest, 1, 10, [](auto, auto, int) { return 1.0; }), (std::vector<int>{5, 5}));
+  EXPECT_EQ(hold(contest, 1, 10, growing), (std::vector<int>{5, 5}));
   EXPECT_EQ(contest.progress(), 1);
-  Contest slow({2}, {.least_rounds = 2, .most_rounds = 50, .most_us = 100});
-  EXPECT_EQ(hold(slow, 1, 1000, [](auto, auto, int) { return 1.0; }), (std::vector<int>{3, 3}));
+  Contest slow({2}, rules);
+  EXPECT_EQ(hold(slow, 1, 1000, growing), (std::vector<int>{3, 3}));
 }
 
 TEST(Contest, ProgressGrowsFromNothingToAll) {

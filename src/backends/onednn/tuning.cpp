@@ -25,8 +25,8 @@ using program::Block;
 constexpr double kCloseExpectation = 1.7;
 constexpr std::size_t kMostQuickEntrants = 3;
 
-constexpr ContestRules kQuick{.least_rounds = 2, .most_rounds = 6, .most_us = 2e6};
-constexpr ContestRules kThorough{.least_rounds = 4, .most_rounds = 20, .most_us = 20e6};
+constexpr ContestRules kQuick{.least_rounds = 2, .most_rounds = 12, .most_us = 2e6, .agreement = 0.02};
+constexpr ContestRules kThorough{.least_rounds = 4, .most_rounds = 40, .most_us = 20e6, .agreement = 0.01};
 
 // Nothing where one of them is open.
 std::optional<std::vector<Shape>> input_shapes(const Block& block) {
@@ -243,15 +243,16 @@ void measure(const Block& block, std::span<const Tensor> constants, std::span<co
     for (const Problem& problem : problems) {
       double sum = 0;
       for (const std::size_t instruction : problem.instructions) sum += static_cast<double>(ns[instruction]);
-      us.push_back(sum * 1e-3 / static_cast<double>(problem.instructions.size()));
+      us.push_back(sum * 1e-3);
     }
     contest.record(*line_up, us, run_us);
     options.progress(contest.progress());
   }
   for (std::size_t i = 0; i < problems.size(); ++i) {
     Measurement measurement{{}, options.level};
+    const auto places = static_cast<double>(problems[i].instructions.size());
     for (std::size_t k = 0; k < problems[i].algorithms.size(); ++k) {
-      measurement.timings.push_back({problems[i].algorithms[k], contest.best_us(i, k)});
+      measurement.timings.push_back({problems[i].algorithms[k], contest.best_us(i, k) / places});
     }
     measurements.insert_or_assign(std::string(problems[i].text), std::move(measurement));
   }
