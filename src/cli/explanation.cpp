@@ -101,7 +101,8 @@ std::string algorithms_text(const json& content) {
     text += fmt::format("{:<18} {:>9} {:>9} {:>6}  {}: {} -- {}\n",
                         row.at("algorithm").is_null() ? "" : row.at("algorithm").get<std::string>(), number("us", 1),
                         number("gflops", 1), peak.empty() ? "" : peak + "%", row.at("node").get<std::string>(),
-                        row.at("problem").is_null() ? "" : row.at("problem").get<std::string>(), reason_text(row));
+                        row.at("problem").is_null() ? "open shapes" : row.at("problem").get<std::string>(),
+                        reason_text(row));
   }
   return text;
 }

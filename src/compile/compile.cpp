@@ -54,11 +54,6 @@ std::vector<std::string> disabled_rules(const CompileOptions& options) {
 
 using Progress = std::function<void(std::string_view, double)>;
 
-int threads_of(int threads) {
-  if (threads < 0) base::invalid("option.threads", "the number of threads must be 0 or more, but is {}", threads);
-  return threads == 0 ? base::available_cpu_count() : threads;
-}
-
 // The program, tuned if it is to be.
 Program finish(program::Program program, std::string report, std::shared_ptr<const base::MappedFile> mapping,
                const CompileOptions& options, const Progress& progress) {
@@ -68,9 +63,10 @@ Program finish(program::Program program, std::string report, std::shared_ptr<con
     constexpr double kEnd = 0.99;
     progress("tuning", kBegin);
     report = compiler::tune_program(
-        program, report, {.level = level, .threads = threads_of(options.threads), .progress = [&](double fraction) {
-                            progress("tuning", kBegin + (kEnd - kBegin) * fraction);
-                          }});
+        program, report,
+        {.level = level, .threads = base::wanted_threads(options.threads), .progress = [&](double fraction) {
+           progress("tuning", kBegin + (kEnd - kBegin) * fraction);
+         }});
   }
   progress("done", 1);
   return Program(std::make_shared<vm::LoadedProgram>(std::move(program), std::move(report), std::move(mapping)));
@@ -109,7 +105,7 @@ void check_options(const CompileOptions& options) {
                options.precision);
   }
   compiler::parse_tune_level(options.tune);
-  threads_of(options.threads);
+  base::wanted_threads(options.threads);
 }
 
 Program open_program(const std::filesystem::path& file, const CompileOptions& options, const Progress& progress) {
@@ -145,7 +141,7 @@ Program compile_bytes(std::span<const std::byte> model, const CompileOptions& op
 
 std::string explain(const Program& program, int threads) {
   if (program.report().empty()) return "";
-  return compiler::explain_algorithms(program.loaded()->program(), program.report(), threads_of(threads));
+  return compiler::explain_algorithms(program.loaded()->program(), program.report(), base::wanted_threads(threads));
 }
 
 std::vector<std::pair<std::string, std::string>> rewrite_rules() {
