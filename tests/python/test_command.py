@@ -373,7 +373,8 @@ def test_tuning_is_stored_explained_and_remembered(folder, cache):
     # The same again, from the cache; and a damaged cache is made anew.
     succeeds(folder, "compile", "wide.onnx", "-o", "again.lanner", "--tune", "full", "--threads", 1)
     assert measured.read_bytes() == before
-    assert tuned(folder, "again.lanner")[1] == algorithms
+    assert [(row["algorithm"], row["candidates"]) for row in tuned(folder, "again.lanner")[1]] == [
+        (row["algorithm"], row["candidates"]) for row in algorithms]
     measured.write_bytes(before[: len(before) // 2])
     succeeds(folder, "compile", "full.lanner", "-o", "fast.lanner", "--threads", 1)
     assert tuned(folder, "fast.lanner")[0]["level"] == "fast"
@@ -477,7 +478,7 @@ def test_output_may_be_a_link_or_a_pipe(folder):
     assert lanner.load(folder / "link.lanner").run(CONV_INPUTS)["y"].shape == (1, 4, 8, 8)
     os.mkfifo(folder / "pipe")
     reader = subprocess.Popen(["cat", folder / "pipe"], stdout=subprocess.PIPE)
-    succeeds(folder, "compile", "real.lanner", "-o", "pipe")
+    succeeds(folder, "compile", "real.lanner", "-o", "pipe", "--tune", "off")
     assert reader.communicate(timeout=10)[0] == compiled
     assert (folder / "pipe").is_fifo()
 

@@ -182,20 +182,15 @@ bool is_known(const Choice& choice, TuneLevel level, const Measurements& measure
 std::vector<Problem> problems_to_measure(const std::vector<Choice>& choices, TuneLevel level,
                                          const Measurements& measurements) {
   std::vector<Problem> problems;
-  bool any_open = false;
   for (const Choice& choice : choices) {
     if (is_known(choice, level, measurements)) continue;
-    std::vector<std::string> algorithms = entrants(choice, level);
-    any_open = any_open || algorithms.size() > 1 || level == TuneLevel::kFull;
     const auto same = std::ranges::find(problems, choice.problem, &Problem::text);
     if (same != problems.end()) {
       same->instructions.push_back(choice.instruction);
     } else {
-      problems.push_back({choice.problem, {choice.instruction}, std::move(algorithms)});
+      problems.push_back({choice.problem, {choice.instruction}, entrants(choice, level)});
     }
   }
-  // What has one candidate is measured where a run is made anyway.
-  if (!any_open) problems.clear();
   return problems;
 }
 
