@@ -188,10 +188,12 @@ std::vector<RowTuple> row_tuples(const std::vector<ProfileRow>& rows) {
   return result;
 }
 
-CompileOptions options_from(const std::string& precision, std::vector<std::string> disable_rules,
-                            std::vector<std::string> deny) {
+CompileOptions options_from(const std::string& precision, const std::string& tune, int threads,
+                            std::vector<std::string> disable_rules, std::vector<std::string> deny) {
   CompileOptions options;
   options.precision = precision;
+  options.tune = tune;
+  options.threads = threads;
   options.disable_rules = std::move(disable_rules);
   options.deny = std::move(deny);
   return options;
@@ -236,7 +238,9 @@ NB_MODULE(_core, m) {
       .def("inputs", [](const Program& program) { return info_tuples(program.inputs()); })
       .def("outputs", [](const Program& program) { return info_tuples(program.outputs()); })
       .def("properties", &Program::properties)
-      .def("report", &Program::report)
+      .def(
+          "explain", [](const Program& program, int threads) { return explain(program, threads); },
+          nb::call_guard<nb::gil_scoped_release>())
       .def("text", &Program::to_text)
       .def("instruction_count", &Program::instruction_count)
       .def(
@@ -287,21 +291,23 @@ NB_MODULE(_core, m) {
 
   m.def("read_config", [](const std::string& path) {
     const compiler::Settings settings = compiler::read_config(path);
-    return std::tuple(settings.threads, settings.lanes, settings.precision, settings.disable_rules, settings.deny);
+    return std::tuple(settings.threads, settings.lanes, settings.precision, settings.tune, settings.disable_rules,
+                      settings.deny);
   });
   m.def(
       "load", [](const std::string& path) { return Program::load(path); }, nb::call_guard<nb::gil_scoped_release>());
   m.def(
       "compile",
-      [](const std::string& path, const std::string& precision, std::vector<std::string> disable_rules,
-         std::vector<std::string> deny) {
-        return compile(std::filesystem::path(path), options_from(precision, std::move(disable_rules), std::move(deny)));
+      [](const std::string& path, const std::string& precision, const std::string& tune, int threads,
+         std::vector<std::string> disable_rules, std::vector<std::string> deny) {
+        return compile(std::filesystem::path(path),
+                       options_from(precision, tune, threads, std::move(disable_rules), std::move(deny)));
       },
       nb::call_guard<nb::gil_scoped_release>());
-  m.def("compile_bytes", [](nb::bytes model, const std::string& precision, std::vector<std::string> disable_rules,
-                            std::vector<std::string> deny) {
+  m.def("compile_bytes", [](nb::bytes model, const std::string& precision, const std::string& tune, int threads,
+                            std::vector<std::string> disable_rules, std::vector<std::string> deny) {
     const std::span<const std::byte> bytes(reinterpret_cast<const std::byte*>(model.c_str()), model.size());
-    const CompileOptions options = options_from(precision, std::move(disable_rules), std::move(deny));
+    const CompileOptions options = options_from(precision, tune, threads, std::move(disable_rules), std::move(deny));
     nb::gil_scoped_release release;
     return compile_bytes(bytes, options);
   });

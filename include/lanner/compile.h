@@ -23,19 +23,31 @@ struct CompileOptions {
   std::vector<std::string> deny;
   // Only "f32" so far.
   std::string precision = "f32";
-  // Called as compiling goes on, from the calling thread: what is being done, and how far it is (0 to 1).
+  // How the algorithms of convolutions and matrix products are chosen: "off", by what a model of the CPU expects;
+  // "fast", by measuring those expected to be close, which takes seconds; "full", by measuring all, more often.
+  // Measurements are kept in the user's cache folder, so that equal layers are measured once. What is chosen is part of
+  // the program, and has effect on CPUs like this one.
+  std::string tune = "off";
+  // That sessions will have, for which algorithms are measured; 0: as many as the process may use.
+  int threads = 0;
+  // Called as compiling goes on, by one thread at a time: what is being done, and how far it is (0 to 1).
   std::function<void(std::string_view step, double fraction)> progress;
   // Called for each pass that changed the graph, with the graph's text before and after it.
   std::function<void(std::string_view pass, std::string_view before, std::string_view after)> trace;
 };
 
 // Imports, optimises and lowers a model. `model` is an .onnx file (external data beside it), or a .lanner file, which
-// is loaded as it is. Throws `file.*`, `model.*` for a file that is no valid model, `op.unsupported` listing every
-// operator without a kernel with its count.
+// is loaded as it is and then tuned again unless `tune` is "off". Throws `file.*`, `model.*` for a file that is no
+// valid model, `op.unsupported` listing every operator without a kernel with its count, `option.*`.
 LANNER_EXPORT Program compile(const std::filesystem::path& model, const CompileOptions& options = {});
 // The same from the bytes of an .onnx file; external data is looked for in `folder`, or refused when it is empty.
 LANNER_EXPORT Program compile_bytes(std::span<const std::byte> model, const CompileOptions& options = {},
                                     const std::filesystem::path& folder = {});
+
+// Program::report() with what convolutions and matrix products run with on this CPU, for sessions with so many threads
+// (0: as many as the process may use), as "algorithms"; docs/commands.md describes it. "" for a program without a
+// report. Throws `report.invalid` for a report that the compiler did not write.
+LANNER_EXPORT std::string explain(const Program& program, int threads = 0);
 
 // The names of the rewrite rules, in the order they run, each with its one-sentence description.
 LANNER_EXPORT std::vector<std::pair<std::string, std::string>> rewrite_rules();

@@ -122,10 +122,12 @@ class Profile:
 
 
 class Explanation:
-    """Who runs each node and why, and what the rewrite rules did; `rows` and `rules` are lists of dictionaries."""
+    """Who runs each node and why, with which algorithms, and what the rewrite rules did: `rows`, `algorithms` and
+    `rules` are lists of dictionaries."""
 
     def __init__(self, report: dict):
         self.rows = report.get("nodes", [])
+        self.algorithms = report.get("algorithms", [])
         self.rules = report.get("rules", [])
 
     def __str__(self) -> str:
@@ -142,6 +144,7 @@ class Model:
 
     def __init__(self, program, sessions: int, threads: int, lanes: int):
         self._program = program
+        self._threads = threads
         self._pool = _core.SessionPool(program, sessions, threads, lanes)
         self.inputs = [_value_info(value) for value in program.inputs()]
         self.outputs = [_value_info(value) for value in program.outputs()]
@@ -158,7 +161,7 @@ class Model:
 
     def explain(self) -> Explanation:
         """What compiling decided, and why."""
-        return Explanation(json.loads(self._program.report() or "{}"))
+        return Explanation(json.loads(self._program.explain(self._threads) or "{}"))
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes a .lanner file, whole or not at all; raises Error `file.unwritable`."""
@@ -181,6 +184,7 @@ def compile(
     disable_rules: collections.abc.Iterable[str] = (),
     deny: collections.abc.Iterable[str] = (),
     config: str | os.PathLike | None = None,
+    tune: str | None = None,
 ) -> Model:
     """Compiles an ONNX model.
 
@@ -191,7 +195,10 @@ def compile(
     precision: "f32", the default. device: "cpu".
     disable_rules: names of rewrite rules to leave out; "all" for every one.
     deny: "OP", "OP@BACKEND" or "@BACKEND": what to keep from a backend.
-    config: a TOML file with threads, lanes, precision, disable-rule and deny, for those not given here.
+    config: a TOML file with threads, lanes, precision, tune, disable-rule and deny, for those not given here.
+    tune: how algorithms of convolutions and matrix products are chosen: "off", the default, by what they are expected to
+    cost, "fast", by measuring those that are close (seconds), "full", by measuring all of them. A .lanner file is tuned
+    again unless it is "off".
 
     Raises Error: `file.*`, `model.*`, `op.unsupported` (lists every operator without a kernel), `option.*`,
     `config.invalid`.
@@ -199,13 +206,13 @@ def compile(
     disable_rules, deny = list(disable_rules), list(deny)
     if config is not None:
         settings = _core.read_config(os.fspath(config))
-        threads, lanes, precision = (
+        threads, lanes, precision, tune = (
             given if given is not None else read
-            for given, read in zip((threads, lanes, precision), settings[:3], strict=True)
+            for given, read in zip((threads, lanes, precision, tune), settings[:4], strict=True)
         )
-        disable_rules, deny = disable_rules or settings[3], deny or settings[4]
+        disable_rules, deny = disable_rules or settings[4], deny or settings[5]
     _check_options(lanes, device)
-    options = (precision or "f32", disable_rules, deny)
+    options = (precision or "f32", tune or "off", threads or 0, disable_rules, deny)
     if isinstance(model, (str, os.PathLike)):
         program = _core.compile(os.fspath(model), *options)
     elif isinstance(model, (bytes, bytearray, memoryview)):

@@ -1,10 +1,18 @@
-// The run-time face of a backend: building a subgraph from the block that describes it, and running it. Backends see no
-// graph and no compiler; what they accept is asked in placement/, at compile time. backends.cpp lists them.
+// The run-time face of a backend: building a subgraph from the block that describes it, running it, and finding out by
+// measuring which algorithms suit its instructions. Backends see no graph and no compiler; what they accept is asked in
+// placement/, at compile time. backends.cpp lists them.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "kernels/kernel.h"
 #include "profile/recorder.h"
@@ -12,8 +20,59 @@
 
 namespace lanner::backends {
 
+// The attribute of an instruction inside a subgraph that names the algorithm to run it with, and that of the subgraph's
+// instruction with the Backend::tuning_target() for which the names were chosen. Where the target is another one they
+// have no effect; without it they hold everywhere.
+inline constexpr std::string_view kAlgorithmAttribute = "algorithm";
+inline constexpr std::string_view kTunedForAttribute = "tuned_for";
+
 struct BuildOptions {
-  int threads = 1;  // that a run of the subgraph will have
+  int threads = 1;          // that a run of the subgraph will have
+  std::string tuned_for{};  // the subgraph's kTunedForAttribute; empty: it has none
+};
+
+enum class TuneLevel : std::uint8_t { kOff, kFast, kFull };
+
+// Of an algorithm: how long it took, with what had to be done to its inputs only for it.
+struct Timing {
+  std::string algorithm;
+  double us = 0;
+
+  bool operator==(const Timing&) const = default;
+};
+
+// What is known of a problem. Measured together, so that the times can be compared.
+struct Measurement {
+  std::vector<Timing> timings;
+  TuneLevel level = TuneLevel::kFast;  // how thoroughly
+
+  // Null where the algorithm was not measured.
+  const Timing* find(std::string_view algorithm) const {
+    const auto found = std::ranges::find(timings, algorithm, &Timing::algorithm);
+    return found != timings.end() ? &*found : nullptr;
+  }
+  bool operator==(const Measurement&) const = default;
+};
+using Measurements = std::map<std::string, Measurement, std::less<>>;  // by Choice::problem
+
+// An instruction that backends have algorithms for, and which of them it runs with.
+struct Choice {
+  struct Candidate {
+    std::string algorithm;
+    double expected = 0;  // time, in a unit that the candidates share; infinite: not expected to be of use
+  };
+
+  std::size_t instruction = 0;  // of the block
+  std::string problem;  // all that the times depend on, in words; empty while the shapes of the block's inputs are open
+  double macs = 0;      // products and sums that the direct algorithm needs
+  std::vector<Candidate> candidates;  // the least expected time first
+  std::string algorithm;
+};
+
+struct TuneOptions {
+  int threads = 1;
+  TuneLevel level = TuneLevel::kFast;  // not kOff
+  std::function<void(double fraction)> progress = [](double) {};
 };
 
 // A built subgraph: primitives, packed weights. Belongs to the loaded program and is shared by its sessions: run() may
@@ -33,6 +92,21 @@ class Backend {
   // `block` and `constants` outlive the result. Throws Error for a block the backend cannot run.
   virtual std::unique_ptr<CompiledSubgraph> build(const program::Block& block, std::span<const Tensor> constants,
                                                   const BuildOptions& options) const = 0;
+
+  // What the result of tune() depends on beside the number of threads: the CPU and the versions of libraries. One line.
+  virtual std::string tuning_target() const { return {}; }
+  // The algorithms with which build() would run the block's instructions. Throws what build() does.
+  virtual std::vector<Choice> choices(const program::Block& /*block*/, std::span<const Tensor> /*constants*/,
+                                      const BuildOptions& /*options*/) const {
+    return {};
+  }
+  // The same with algorithms chosen by time: of problems that are not in `measurements` as thoroughly as wanted, the
+  // candidates are measured and added, by running the block on made-up inputs. Where the shapes of its inputs are open,
+  // nothing is measured.
+  virtual std::vector<Choice> tune(const program::Block& /*block*/, std::span<const Tensor> /*constants*/,
+                                   const TuneOptions& /*options*/, Measurements& /*measurements*/) const {
+    return {};
+  }
 };
 
 // Null for a backend that this build does not have.

@@ -11,6 +11,8 @@
 #include <thread>
 #include <vector>
 
+#include "base/fail.h"
+
 #ifdef LANNER_OPENMP
 #include <omp.h>
 #endif
@@ -90,6 +92,13 @@ int available_cpu_count() {
   const double quota = cgroup_cpu_quota();
   if (quota > 0) count = std::min(count, static_cast<int>(std::ceil(quota)));
   return std::max(count, 1);
+}
+
+int wanted_threads(int threads) {
+  if (threads < 0 || threads > kMaxThreads) {
+    invalid("option.threads", "the number of threads must be from 0 to {}, but is {}", kMaxThreads, threads);
+  }
+  return threads == 0 ? available_cpu_count() : threads;
 }
 
 }  // namespace lanner::base

@@ -38,4 +38,10 @@ void parallel_for(int threads, std::int64_t count, std::int64_t grain, Body&& bo
 // least 1.
 int available_cpu_count();
 
+// Far above what helps, and below where libgomp ends the process because it cannot start so many.
+inline constexpr int kMaxThreads = 1024;
+
+// The number of threads that users mean by `threads`: 0 is as many as the process may use. Throws `option.threads`.
+int wanted_threads(int threads);
+
 }  // namespace lanner::base

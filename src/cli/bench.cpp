@@ -91,7 +91,7 @@ Action add_bench(CLI::App& app) {
   CLI::App* command =
       app.add_subcommand("bench", "Find the arrangement of sessions and threads that answers fastest or most");
   const auto options = std::make_shared<BenchOptions>();
-  options->add_to(*command);
+  options->add_to(*command, "fast");
   command->add_option("--mode", options->mode, "latency: one request at a time; throughput: as many as CPUs allow")
       ->check(CLI::IsMember({"latency", "throughput"}))
       ->capture_default_str();

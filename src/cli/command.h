@@ -23,19 +23,27 @@ struct ModelOptions {
   std::optional<int> threads;
   std::optional<int> lanes;
   std::optional<std::string> precision;
+  std::optional<std::string> tune;
   std::string config;
   std::vector<std::string> disable_rules;
   std::vector<std::string> deny;
 
-  void add_to(CLI::App& command);
-  // Compiles an .onnx file, showing progress on a terminal, or loads a .lanner file. A setting of the config file
-  // applies where the command line does not have it; rules to disable add to those of `options`. Throws
-  // `config.invalid`, what compile() does, and what check_compilable() does for the options of compiling.
-  Program open(CompileOptions options = {}) const;
+  // `usual_tune` is how a model is tuned where nobody says.
+  void add_to(CLI::App& command, std::string usual_tune);
+  // Compiles an .onnx file, showing progress on a terminal, or loads a .lanner file, which is tuned again if the
+  // command line, or `retunes` and the settings for an .onnx file, say so. A setting of the config file applies where
+  // the command line does not have it; rules to disable add to those of `options`. Throws `config.invalid`, what
+  // compile() does, and what check_compilable() does for the options of compiling.
+  Program open(CompileOptions options = {}, bool retunes = false) const;
   // Throws CLI::ValidationError when `option` is `wanted` but MODEL is a .lanner file, on which it would have no
   // effect.
   void check_compilable(bool wanted, std::string_view option) const;
   SessionOptions session_options() const;
+
+ private:
+  bool is_compiled() const;  // whether MODEL is a .lanner file
+
+  std::string usual_tune_ = "off";
 };
 
 // The arrays of an .npz file or, where `path` is empty, zeros; throws `input.missing` where a shape is not known.

@@ -41,19 +41,20 @@ void print_graph(std::string_view pass, std::string_view before, std::string_vie
 }  // namespace
 
 Action add_compile(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("compile", "Compile an ONNX model to a .lanner file");
+  CLI::App* command =
+      app.add_subcommand("compile", "Compile an ONNX model, or tune a .lanner file again, to a .lanner file");
   struct Options : ModelOptions {
     std::string output;
     bool print_graphs = false;
   };
   const auto options = std::make_shared<Options>();
-  options->add_to(*command);
+  options->add_to(*command, "fast");
   command->add_option("-o,--output", options->output, "The .lanner file to write")->required();
   command->add_flag("--print-graphs", options->print_graphs, "Print the graph before and after each pass");
   return [options] {
     CompileOptions compile_options;
     if (options->print_graphs) compile_options.trace = print_graph;
-    const Program program = options->open(std::move(compile_options));
+    const Program program = options->open(std::move(compile_options), true);
     program.save(options->output);
     print_interface(program);
     std::error_code no_size;  // a device has none
@@ -69,7 +70,7 @@ Action add_run(CLI::App& app) {
     std::string inputs, outputs;
   };
   const auto options = std::make_shared<Options>();
-  options->add_to(*command);
+  options->add_to(*command, "off");
   command->add_option("--inputs", options->inputs, "An .npz file with one array per input")->required();
   command->add_option("--outputs", options->outputs, "The .npz file to write, one array per output")->required();
   return [options] {
@@ -84,18 +85,19 @@ Action add_run(CLI::App& app) {
 }
 
 Action add_explain(CLI::App& app) {
-  CLI::App* command =
-      app.add_subcommand("explain", "Show which backend runs each node and why, and what the rewrite rules did");
+  CLI::App* command = app.add_subcommand(
+      "explain", "Show which backend runs each node with which algorithm and why, and what the rewrite rules did");
   struct Options : ModelOptions {
     bool json = false;
   };
   const auto options = std::make_shared<Options>();
-  options->add_to(*command);
+  options->add_to(*command, "fast");
   command->add_flag("--json", options->json, "Print JSON");
   return [options] {
     const Program program = options->open();
-    const std::string text = explanation(program.report());
-    print("{}", options->json ? program.report() + "\n" : text);
+    const std::string report = explain(program, options->session_options().threads);
+    const std::string text = explanation(report);
+    print("{}", options->json ? report + "\n" : text);
   };
 }
 

@@ -146,7 +146,7 @@ void detect(const DetectOptions& options) {
 Action add_detect(CLI::App& app) {
   CLI::App* command = app.add_subcommand("detect", "Find objects in pictures and draw their boxes");
   const auto options = std::make_shared<DetectOptions>();
-  options->add_to(*command);
+  options->add_to(*command, "off");
   command->add_option("IMAGE", options->images, "PNG or JPEG files")->required();
   command
       ->add_option("-o,--output", options->output,

@@ -59,6 +59,54 @@ std::string rules_text(const json& rules) {
   return text;
 }
 
+std::string times_text(const json& candidates) {
+  std::string text;
+  for (const json& candidate : candidates) {
+    text += (text.empty() ? "" : ", ") + candidate.at("algorithm").get<std::string>();
+    if (!candidate.at("us").is_null()) text += fmt::format(" {:.0f} us", candidate.at("us").get<double>());
+  }
+  return text;
+}
+
+// Why an algorithm was chosen, in the words of users.
+std::string reason_text(const json& row) {
+  const std::string reason = row.at("reason");
+  const std::string candidates = times_text(row.at("candidates"));
+  if (reason == "open") return "decided when the shapes of its inputs are known";
+  if (row.at("candidates").size() == 1 && reason != "measured") return "the only one";
+  if (reason == "measured") return candidates;
+  if (reason == "given") return "given; not measured here: " + candidates;
+  if (reason == "elsewhere") return "tuned for another CPU or oneDNN; expected to be the fastest of " + candidates;
+  return "not measured; expected to be the fastest of " + candidates;
+}
+
+// What convolutions and matrix products run with.
+std::string algorithms_text(const json& content) {
+  std::string text;
+  if (content.contains("tuning")) {
+    const json& tuning = content.at("tuning");
+    for (const auto& [backend, share] : tuning.at("backends").items()) {
+      text += fmt::format("tuned ({}) for {}, {} threads, whose peak is {:.0f} GFLOP/s\n",
+                          tuning.at("level").get<std::string>(), share.at("target").get<std::string>(),
+                          tuning.at("threads").get<int>(), tuning.at("peak_gflops").get<double>());
+    }
+  }
+  text += fmt::format("{:<18} {:>9} {:>9} {:>6}  {}\n", "#Algorithm", "#Time(us)", "#GFLOP/s", "#Peak",
+                      "#Node: problem -- candidates");
+  for (const json& row : content.at("algorithms")) {
+    const auto number = [&](std::string_view key, int digits, double scale = 1) {
+      return row.at(key).is_null() ? "" : fmt::format("{:.{}f}", row.at(key).get<double>() * scale, digits);
+    };
+    const std::string peak = number("of_peak", 0, 100);
+    text += fmt::format("{:<18} {:>9} {:>9} {:>6}  {}: {} -- {}\n",
+                        row.at("algorithm").is_null() ? "" : row.at("algorithm").get<std::string>(), number("us", 1),
+                        number("gflops", 1), peak.empty() ? "" : peak + "%", row.at("node").get<std::string>(),
+                        row.at("problem").is_null() ? "open shapes" : row.at("problem").get<std::string>(),
+                        reason_text(row));
+  }
+  return text;
+}
+
 }  // namespace
 
 std::string explanation(const std::string& report) {
@@ -68,7 +116,7 @@ std::string explanation(const std::string& report) {
   }
   try {
     const json content = json::parse(report);
-    return nodes_text(content.at("nodes")) + "\n" + rules_text(content.at("rules"));
+    return nodes_text(content.at("nodes")) + "\n" + algorithms_text(content) + "\n" + rules_text(content.at("rules"));
   } catch (const json::exception& error) {
     base::invalid("report.invalid", "the program's report is not what the compiler writes: {}", error.what());
   }

@@ -19,7 +19,8 @@ TEST(Explanation, SaysWhereRulesFiredAndWhyTheyDeclined) {
     "rules": [
       {"rule": "fuse", "doc": "Fuses.", "ms": 1.25,
        "fired": [{"where": "Relu 'r'", "made": ["Conv 'a'"]}],
-       "declined": [{"reason": "the result of Conv has another user, Add", "count": 9, "where": ["Relu 's'"]}]}]})");
+       "declined": [{"reason": "the result of Conv has another user, Add", "count": 9, "where": ["Relu 's'"]}]}],
+    "algorithms": []})");
   EXPECT_THAT(text, HasSubstr("Conv+Relu                onednn          0  a\n"));
   EXPECT_THAT(text, HasSubstr("TopK                     native             b -- no kernel\n"));
   EXPECT_THAT(text, HasSubstr("native: 1 node\nonednn: 1 node\n"));
@@ -29,10 +30,40 @@ TEST(Explanation, SaysWhereRulesFiredAndWhyTheyDeclined) {
               HasSubstr("    declined, because the result of Conv has another user, Add, 9 times: Relu 's', ...\n"));
 }
 
+TEST(Explanation, ShowsAlgorithmsWithTheirTimesOrWhyThereAreNone) {
+  const std::string text = explanation(R"({
+    "nodes": [], "rules": [],
+    "tuning": {"level": "fast", "threads": 2, "seconds": 1.5, "peak_gflops": 700.4,
+               "backends": {"onednn": {"target": "Some CPU, oneDNN 2", "problems": {}}}},
+    "algorithms": [
+      {"node": "a", "operator": "Conv", "backend": "onednn", "algorithm": "winograd-f4", "reason": "measured",
+       "problem": "1x8x9x9 by 8x8x3x3", "macs": 1e6, "us": 12.34, "gflops": 162.07, "of_peak": 0.2314,
+       "candidates": [{"algorithm": "direct", "us": 20.6}, {"algorithm": "winograd-f4", "us": 12.34},
+                      {"algorithm": "winograd-f2", "us": null}]},
+      {"node": "b", "operator": "Conv", "backend": "onednn", "algorithm": "direct", "reason": "expected",
+       "problem": "p", "macs": 1, "us": null, "gflops": null, "of_peak": null,
+       "candidates": [{"algorithm": "direct", "us": null}]},
+      {"node": "c", "operator": "Conv", "backend": "onednn", "algorithm": "direct", "reason": "elsewhere",
+       "problem": "p", "macs": 1, "us": null, "gflops": null, "of_peak": null,
+       "candidates": [{"algorithm": "direct", "us": null}, {"algorithm": "winograd-f2", "us": null}]},
+      {"node": "d", "operator": "Conv", "backend": "onednn", "algorithm": null, "reason": "open",
+       "problem": null, "macs": null, "us": null, "gflops": null, "of_peak": null, "candidates": []}]})");
+  EXPECT_THAT(text, HasSubstr("tuned (fast) for Some CPU, oneDNN 2, 2 threads, whose peak is 700 GFLOP/s\n#Algorithm"));
+  EXPECT_THAT(text, HasSubstr("winograd-f4             12.3     162.1    23%  a: 1x8x9x9 by 8x8x3x3 -- "
+                              "direct 21 us, winograd-f4 12 us, winograd-f2\n"));
+  EXPECT_THAT(text, HasSubstr("  b: p -- the only one\n"));
+  EXPECT_THAT(text, HasSubstr("  c: p -- tuned for another CPU or oneDNN; expected to be the fastest of direct, "
+                              "winograd-f2\n"));
+  EXPECT_THAT(text, HasSubstr("  d: open shapes -- decided when the shapes of its inputs are known\n"));
+}
+
 TEST(Explanation, AReportThatIsNotOneIsAnError) {
   EXPECT_EQ(reason_of([] { explanation(""); }), "report.missing");
-  for (const char* report : {"no JSON", "[]", "{}", R"({"nodes": [{}], "rules": []})",
-                             R"({"nodes": [], "rules": [{"rule": 1}]})", R"({"nodes": 3, "rules": [])"}) {
+  for (const char* report :
+       {"no JSON", "[]", "{}", R"({"nodes": [{}], "rules": []})",
+        R"({"nodes": [], "rules": [{"rule": 1}], "algorithms": []})", R"({"nodes": 3, "rules": [])",
+        R"({"nodes": [], "rules": []})", R"({"nodes": [], "rules": [], "algorithms": [{"node": "a"}]})",
+        R"({"nodes": [], "rules": [], "algorithms": [], "tuning": {}})"}) {
     EXPECT_EQ(reason_of([&] { explanation(report); }), "report.invalid") << report;
   }
 }

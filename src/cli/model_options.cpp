@@ -19,6 +19,7 @@ ModelOptions with_config(ModelOptions options) {
   if (!options.threads) options.threads = settings.threads;
   if (!options.lanes) options.lanes = settings.lanes;
   if (!options.precision) options.precision = std::move(settings.precision);
+  if (!options.tune) options.tune = std::move(settings.tune);
   if (options.disable_rules.empty()) options.disable_rules = std::move(settings.disable_rules);
   if (options.deny.empty()) options.deny = std::move(settings.deny);
   return options;
@@ -52,7 +53,8 @@ void add_json_option(CLI::App& command, std::string& json, const std::string& do
   });
 }
 
-void ModelOptions::add_to(CLI::App& command) {
+void ModelOptions::add_to(CLI::App& command, std::string usual_tune) {
+  usual_tune_ = std::move(usual_tune);
   command.add_option("MODEL", model, "An .onnx or a .lanner file")->required();
   command.add_option("--threads", threads, "Threads of a session; 0: as many as the process may use")
       ->check(at_least(0));
@@ -60,6 +62,10 @@ void ModelOptions::add_to(CLI::App& command) {
       .add_option("--lanes", lanes, "Instructions of one request that may run at once (default: as many as threads)")
       ->check(at_least(0));
   command.add_option("--precision", precision, "Numbers to compute with: f32, the only ones so far");
+  command.add_option(
+      "--tune", tune,
+      fmt::format("Choose algorithms by measuring: off, fast (those that are close) or full (default: {})",
+                  usual_tune_));
   command.add_option("--config", config,
                      "A TOML file with these settings and the [detect] keys; the command line wins");
   command.add_option("--disable-rule", disable_rules, "A rewrite rule or pass to leave out; 'all' for every rule")
@@ -68,18 +74,25 @@ void ModelOptions::add_to(CLI::App& command) {
       ->allow_extra_args(false);
 }
 
+bool ModelOptions::is_compiled() const {
+  return std::filesystem::is_regular_file(model) && program::is_program_file(model);
+}
+
 void ModelOptions::check_compilable(bool wanted, std::string_view option) const {
-  if (!wanted || !std::filesystem::is_regular_file(model) || !program::is_program_file(model)) return;
+  if (!wanted || !is_compiled()) return;
   throw CLI::ValidationError(
       fmt::format("{} needs a model to compile, but '{}' is compiled already: give its .onnx file", option, model));
 }
 
-Program ModelOptions::open(CompileOptions options) const {
+Program ModelOptions::open(CompileOptions options, bool retunes) const {
   check_compilable(precision.has_value(), "--precision");
   check_compilable(!disable_rules.empty(), "--disable-rule");
   check_compilable(!deny.empty(), "--deny");
   ModelOptions merged = with_config(*this);
   if (merged.precision) options.precision = *merged.precision;
+  const bool stays = !tune && !retunes && is_compiled();
+  options.tune = stays ? "off" : merged.tune.value_or(usual_tune_);
+  options.threads = merged.threads.value_or(0);
   options.disable_rules.insert(options.disable_rules.end(), merged.disable_rules.begin(), merged.disable_rules.end());
   options.deny = std::move(merged.deny);
   options.progress = terminal_progress();

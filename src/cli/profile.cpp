@@ -92,7 +92,7 @@ void compare(const ProfileOptions& options) {
 Action add_profile(CLI::App& app) {
   CLI::App* command = app.add_subcommand("profile", "Measure where a model's time goes, operator by operator");
   const auto options = std::make_shared<ProfileOptions>();
-  options->add_to(*command);
+  options->add_to(*command, "fast");
   command->add_option("--inputs", options->inputs, "An .npz file with one array per input; zeros without it");
   command->add_option("--runs", options->runs, "Recorded runs, after one that is not")
       ->check(at_least(1))

@@ -5,8 +5,10 @@
 #include <map>
 
 #include "base/fail.h"
+#include "base/parallel.h"
 #include "compile/lower.h"
 #include "compile/report.h"
+#include "compile/tuning.h"
 #include "kernels/registry.h"
 #include "lanner_version.h"
 #include "onnx/import.h"
@@ -50,8 +52,27 @@ std::vector<std::string> disabled_rules(const CompileOptions& options) {
   return all;
 }
 
-Program compile_graph(ir::Graph graph, const CompileOptions& options,
-                      const std::function<void(std::string_view, double)>& progress) {
+using Progress = std::function<void(std::string_view, double)>;
+
+// The program, tuned if it is to be.
+Program finish(program::Program program, std::string report, std::shared_ptr<const base::MappedFile> mapping,
+               const CompileOptions& options, const Progress& progress) {
+  const backends::TuneLevel level = compiler::parse_tune_level(options.tune);
+  if (level != backends::TuneLevel::kOff) {
+    constexpr double kBegin = 0.75;
+    constexpr double kEnd = 0.99;
+    progress("tuning", kBegin);
+    report = compiler::tune_program(
+        program, report,
+        {.level = level, .threads = base::wanted_threads(options.threads), .progress = [&](double fraction) {
+           progress("tuning", kBegin + (kEnd - kBegin) * fraction);
+         }});
+  }
+  progress("done", 1);
+  return Program(std::make_shared<vm::LoadedProgram>(std::move(program), std::move(report), std::move(mapping)));
+}
+
+Program compile_graph(ir::Graph graph, const CompileOptions& options, const Progress& progress) {
   progress("rewriting", 0.3);
   passes::PipelineOptions pipeline;
   pipeline.disabled = disabled_rules(options);
@@ -71,11 +92,10 @@ Program compile_graph(ir::Graph graph, const CompileOptions& options,
   };
   program::Program program = compiler::lower(graph, place);
   program::verify(program);
-  progress("done", 1);
-  return Program(std::make_shared<vm::LoadedProgram>(std::move(program), report.json(rules)));
+  return finish(std::move(program), report.json(rules), {}, options, progress);
 }
 
-std::function<void(std::string_view, double)> progress_of(const CompileOptions& options) {
+Progress progress_of(const CompileOptions& options) {
   return options.progress ? options.progress : [](std::string_view, double) {};
 }
 
@@ -84,14 +104,27 @@ void check_options(const CompileOptions& options) {
     base::fail(ErrorCode::kUnimplemented, "option.precision", "precision must be 'f32', but is '{}'",
                options.precision);
   }
+  compiler::parse_tune_level(options.tune);
+  base::wanted_threads(options.threads);
+}
+
+Program open_program(const std::filesystem::path& file, const CompileOptions& options, const Progress& progress) {
+  if (options.tune == "off") return Program::load(file);
+  progress("loading", 0);
+  program::FileContent content = program::read_file(file);
+  return base::with_context([&] { return fmt::format("while tuning '{}'", file.string()); },
+                            [&] {
+                              return finish(std::move(content.program), std::move(content.report),
+                                            std::move(content.mapping), options, progress);
+                            });
 }
 
 }  // namespace
 
 Program compile(const std::filesystem::path& model, const CompileOptions& options) {
   check_options(options);
-  if (program::is_program_file(model)) return Program::load(model);
   const auto progress = progress_of(options);
+  if (program::is_program_file(model)) return open_program(model, options, progress);
   progress("importing", 0);
   return base::with_context([&] { return fmt::format("while compiling '{}'", model.string()); },
                             [&] { return compile_graph(onnx::import_model(model, has_kernel), options, progress); });
@@ -104,6 +137,11 @@ Program compile_bytes(std::span<const std::byte> model, const CompileOptions& op
   progress("importing", 0);
   const auto in = folder.empty() ? std::nullopt : std::optional(folder);
   return compile_graph(onnx::import_model(model, has_kernel, in), options, progress);
+}
+
+std::string explain(const Program& program, int threads) {
+  if (program.report().empty()) return "";
+  return compiler::explain_algorithms(program.loaded()->program(), program.report(), base::wanted_threads(threads));
 }
 
 std::vector<std::pair<std::string, std::string>> rewrite_rules() {

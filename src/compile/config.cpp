@@ -34,6 +34,8 @@ class Config {
         settings.lanes = count(key, value);
       } else if (key == "precision") {
         settings.precision = text(key, value);
+      } else if (key == "tune") {
+        settings.tune = text(key, value);
       } else if (key == "disable-rule") {
         settings.disable_rules = texts(key, value);
       } else if (key == "deny") {

@@ -12,6 +12,7 @@ struct Settings {
   std::optional<int> threads;
   std::optional<int> lanes;
   std::optional<std::string> precision;
+  std::optional<std::string> tune;
   std::vector<std::string> disable_rules;
   std::vector<std::string> deny;
 };

@@ -55,7 +55,9 @@ Step make_step(const program::Program& program, const Instruction& instruction, 
       base::fail(ErrorCode::kFailedPrecondition, "program.backend", "this build has no backend '{}'",
                  instruction.backend);
     }
-    step.subgraph = backend->build(instruction.blocks.front().block, program.constants, options);
+    backends::BuildOptions build = options;
+    build.tuned_for = instruction.attributes.get_string(backends::kTunedForAttribute, "");
+    step.subgraph = backend->build(instruction.blocks.front().block, program.constants, build);
   } else if (const Step::Kind kind = kind_of(instruction.op); kind != Step::Kind::kKernel) {
     step.kind = kind;
     for (const auto& [key, block] : instruction.blocks) step.blocks.push_back(make_ready(program, block, options));

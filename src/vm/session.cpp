@@ -23,19 +23,9 @@ namespace lanner {
 
 namespace {
 
-// Far above what helps, and below where libgomp ends the process because it cannot start so many.
-constexpr int kMaxThreads = 1024;
-
-int wanted_threads(int threads) {
-  if (threads < 0 || threads > kMaxThreads) {
-    base::invalid("option.threads", "the number of threads must be from 0 to {}, but is {}", kMaxThreads, threads);
-  }
-  return threads == 0 ? base::available_cpu_count() : threads;
-}
-
 int wanted_lanes(int lanes, int threads) {
-  if (lanes < 0 || lanes > kMaxThreads) {
-    base::invalid("option.lanes", "the number of lanes must be from 0 to {}, but is {}", kMaxThreads, lanes);
+  if (lanes < 0 || lanes > base::kMaxThreads) {
+    base::invalid("option.lanes", "the number of lanes must be from 0 to {}, but is {}", base::kMaxThreads, lanes);
   }
   return lanes == 0 ? threads : lanes;
 }
@@ -211,8 +201,8 @@ struct Session::State {
 };
 
 Session::Session(const Program& program, const SessionOptions& options)
-    : state_(std::make_unique<State>(program, wanted_threads(options.threads),
-                                     wanted_lanes(options.lanes, wanted_threads(options.threads)))) {}
+    : state_(std::make_unique<State>(program, base::wanted_threads(options.threads),
+                                     wanted_lanes(options.lanes, base::wanted_threads(options.threads)))) {}
 Session::~Session() = default;
 Session::Session(Session&&) noexcept = default;
 Session& Session::operator=(Session&&) noexcept = default;

@@ -1,5 +1,6 @@
 """Fixtures shared by the Python tests."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -7,6 +8,14 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "models"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_folder(tmp_path_factory):
+    """What tuning measures in the tests is not kept for the user."""
+    folder = tmp_path_factory.mktemp("cache")
+    os.environ["LANNER_CACHE_DIR"] = str(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

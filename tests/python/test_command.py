@@ -328,6 +328,91 @@ def test_explain_remembers_in_the_compiled_file(folder):
     assert without_times(explained(folder, "conv.lanner")) == without_times(explained(folder, "conv.onnx"))
 
 
+def tuned(folder, *words):
+    """The tuning section, which is not there where nothing was tuned, and the algorithms that `lanner explain` shows."""
+    report = explained(folder, *words)
+    return report.get("tuning"), report["algorithms"]
+
+
+def wide_conv_model():
+    """A convolution of 3 × 3 with several algorithms between two of 1 × 1, which have one."""
+    model = model_of("g (float[1, 16, 20, 20] x) => (float[1, 16, 20, 20] y) {"
+                     " a = Conv (x, w) b = Conv <pads = [1, 1, 1, 1]> (a, v) y = Conv (b, w) }")
+    generator = np.random.default_rng(0)
+    for name, shape in (("w", (16, 16, 1, 1)), ("v", (16, 16, 3, 3))):
+        values = generator.normal(size=shape).astype(np.float32)
+        model.graph.initializer.append(numpy_helper.from_array(values, name))
+    return model
+
+
+@pytest.fixture
+def cache(monkeypatch, tmp_path_factory):
+    """A cache folder of the test's own."""
+    folder = tmp_path_factory.mktemp("own_cache")
+    monkeypatch.setenv("LANNER_CACHE_DIR", str(folder))
+    return folder
+
+
+def test_tuning_is_stored_explained_and_remembered(folder, cache):
+    onnx.save(wide_conv_model(), folder / "wide.onnx")
+    succeeds(folder, "compile", "wide.onnx", "-o", "full.lanner", "--tune", "full", "--threads", 1)
+    (measured,) = cache.iterdir()
+    before = measured.read_bytes()
+    tuning, algorithms = tuned(folder, "full.lanner")
+    assert (tuning["level"], tuning["threads"]) == ("full", 1)
+    assert [row["reason"] for row in algorithms] == ["measured"] * 3
+    row = algorithms[1]
+    times = {candidate["algorithm"]: candidate["us"] for candidate in row["candidates"]}
+    assert len(times) >= 2 and all(us > 0 for us in times.values())
+    assert row["us"] == times[row["algorithm"]]
+    assert row["gflops"] == pytest.approx(2e-3 * 16 * 20 * 20 * 16 * 9 / row["us"])
+    assert row["of_peak"] == pytest.approx(row["gflops"] / tuning["peak_gflops"])
+    text = succeeds(folder, "explain", "full.lanner")
+    assert re.search(rf"^{row['algorithm']} .*: 1x16x20x20 by 16x16x3x3, pad 1x1x1x1 -- .* us", text, re.MULTILINE)
+
+    # The same again, from the cache; and a damaged cache is made anew.
+    succeeds(folder, "compile", "wide.onnx", "-o", "again.lanner", "--tune", "full", "--threads", 1)
+    assert measured.read_bytes() == before
+    assert [(row["algorithm"], row["candidates"]) for row in tuned(folder, "again.lanner")[1]] == [
+        (row["algorithm"], row["candidates"]) for row in algorithms]
+    measured.write_bytes(before[: len(before) // 2])
+    succeeds(folder, "compile", "full.lanner", "-o", "fast.lanner", "--threads", 1)
+    assert tuned(folder, "fast.lanner")[0]["level"] == "fast"
+    json.loads(measured.read_bytes())
+
+    inputs = {"x": np.random.default_rng(2).normal(size=(1, 16, 20, 20)).astype(np.float32)}
+    expected = lanner.compile(wide_conv_model()).run(inputs)["y"]
+    np.testing.assert_allclose(lanner.load(folder / "full.lanner").run(inputs)["y"], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_who_tunes_unless_told(folder, cache):
+    onnx.save(wide_conv_model(), folder / "wide.onnx")
+    np.savez(folder / "wide.npz", x=np.zeros((1, 16, 20, 20), np.float32))
+    succeeds(folder, "run", "wide.onnx", "--inputs", "wide.npz", "--outputs", "out.npz")
+    succeeds(folder, "compile", "wide.onnx", "-o", "off.lanner", "--tune", "off")
+    (folder / "off.toml").write_text('tune = "off"\n')
+    succeeds(folder, "compile", "wide.onnx", "-o", "off.lanner", "--config", "off.toml")
+    succeeds(folder, "profile", "off.lanner", "--runs", 1)
+    tuning, algorithms = tuned(folder, "off.lanner")
+    assert tuning is None and [row["reason"] for row in algorithms] == ["expected"] * 3
+    assert "not measured; expected to be the fastest of " in succeeds(folder, "explain", "off.lanner")
+    assert not list(cache.iterdir())
+    assert tuned(folder, "off.lanner", "--tune", "fast")[0]["level"] == "fast"
+    succeeds(folder, "profile", "wide.onnx", "--runs", 1)
+    assert tuned(folder, "wide.onnx")[0]["level"] == "fast"
+    assert len(list(cache.iterdir())) == 1
+
+
+def test_python_tunes_when_told(cache):
+    model = lanner.compile(wide_conv_model(), threads=1)
+    assert {row["reason"] for row in model.explain().algorithms} == {"expected"}
+    model = lanner.compile(wide_conv_model(), threads=1, tune="fast")
+    assert model.explain().algorithms[1]["reason"] == "measured"
+    with pytest.raises(lanner.Error) as error:
+        lanner.compile(wide_conv_model(), tune="best")
+    assert error.value.reason == "option.tune"
+
+
 def test_disabled_rules_do_not_fire_and_change_nothing(folder):
     fired = {rule["rule"] for rule in explained(folder, "conv.onnx")["rules"] if rule["fired"]}
     assert "fuse-conv-activation" in fired
@@ -393,7 +478,7 @@ def test_output_may_be_a_link_or_a_pipe(folder):
     assert lanner.load(folder / "link.lanner").run(CONV_INPUTS)["y"].shape == (1, 4, 8, 8)
     os.mkfifo(folder / "pipe")
     reader = subprocess.Popen(["cat", folder / "pipe"], stdout=subprocess.PIPE)
-    succeeds(folder, "compile", "real.lanner", "-o", "pipe")
+    succeeds(folder, "compile", "real.lanner", "-o", "pipe", "--tune", "off")
     assert reader.communicate(timeout=10)[0] == compiled
     assert (folder / "pipe").is_fifo()
 
@@ -736,6 +821,7 @@ def test_wrong_usage_has_status_2(folder, words, named):
     (["--disable-rule", "fuse-everything"], "rule.unknown"),
     (["--deny", "Conv@nobody"], "deny.backend"),
     (["--precision", "f8"], "option.precision"),
+    (["--tune", "best"], "option.tune"),
     (["--config", "missing.toml"], "file.not_found"),
     (["--config", "."], "file.unreadable"),
 ])

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "backends/onednn/engine.h"
 
@@ -21,7 +22,7 @@ constexpr AlgorithmRow kAlgorithms[] = {
     {Algorithm::kWinogradF4Plain, "winograd-f4-plain"},
 };
 
-constexpr std::int64_t kLeastChannels = 16;
+constexpr std::int64_t kLeastChannels = 8;
 
 // Of a core, per vector, which is a block of channels.
 constexpr double kProductsPerCycle = 2;
@@ -34,17 +35,27 @@ constexpr double kWeightBytesPerCycle = 6;
 // So many tiles share plain weights once they are transformed.
 constexpr double kTilesOfPlainWeights = 112;
 
-// What a core needs for a convolution of 3 × 3.
 double expected_cycles(Algorithm algorithm, const ConvolutionProblem& problem) {
+  // Slower than ours; and a block of channels that is padding but for a few is transformed in vain.
+  if (algorithm == Algorithm::kOnednnWinograd ||
+      (is_own(algorithm) && std::min(problem.inputs, problem.outputs) < kLeastChannels)) {
+    return std::numeric_limits<double>::infinity();
+  }
   const double lanes = has_avx512() ? 16 : 8;
   const double input_blocks = std::ceil(static_cast<double>(problem.inputs) / lanes);
   const double output_blocks = std::ceil(static_cast<double>(problem.outputs) / lanes);
-  const double weights = static_cast<double>(problem.inputs) * output_blocks;  // for each element of the kernel
+  // For each element of the kernel.
+  const double weights = static_cast<double>(problem.inputs / problem.groups) * output_blocks;
   const double weight_cycles = weights * lanes * sizeof(float) / kWeightBytesPerCycle;
   const auto batch = static_cast<double>(problem.batch);
+  const auto depth = static_cast<double>(problem.window.output[0]);
   const auto height = static_cast<double>(problem.window.output[1]);
   const auto width = static_cast<double>(problem.window.output[2]);
-  if (!is_own(algorithm)) return 9 * (batch * height * width * weights / kProductsPerCycle + weight_cycles);
+  if (!is_own(algorithm)) {
+    double elements = 1;
+    for (const std::int64_t size : problem.window.kernel) elements *= static_cast<double>(size);
+    return elements * (batch * depth * height * width * weights / kProductsPerCycle + weight_cycles);
+  }
 
   const auto side = static_cast<double>(kernels::tile_side(form_of(algorithm)));
   const auto points = static_cast<double>(kernels::point_count(form_of(algorithm)));
@@ -66,6 +77,10 @@ double expected_cycles(Algorithm algorithm, const ConvolutionProblem& problem) {
 
 std::span<const AlgorithmRow> algorithms() {
   return kAlgorithms;
+}
+
+std::string_view name_of(Algorithm algorithm) {
+  return std::ranges::find(kAlgorithms, algorithm, &AlgorithmRow::algorithm)->name;
 }
 
 bool is_own(Algorithm algorithm) {
@@ -97,16 +112,14 @@ bool is_candidate(Algorithm algorithm, const ConvolutionProblem& problem) {
   return has_avx512() && window.dilation[1] == 1 && window.dilation[2] == 1;
 }
 
-Algorithm choose_algorithm(const ConvolutionProblem& problem) {
-  // A block of channels of which most are padding is transformed in vain.
-  if (std::min(problem.inputs, problem.outputs) < kLeastChannels) return Algorithm::kDirect;
-  Algorithm best = Algorithm::kDirect;
+std::vector<Expectation> expectations(const ConvolutionProblem& problem) {
+  std::vector<Expectation> result;
   for (const AlgorithmRow& row : kAlgorithms) {
-    // Slower than ours.
-    if (row.algorithm == Algorithm::kOnednnWinograd || !is_candidate(row.algorithm, problem)) continue;
-    if (expected_cycles(row.algorithm, problem) < expected_cycles(best, problem)) best = row.algorithm;
+    if (!is_candidate(row.algorithm, problem)) continue;
+    result.push_back({row.algorithm, expected_cycles(row.algorithm, problem)});
   }
-  return best;
+  std::ranges::stable_sort(result, {}, &Expectation::cycles);
+  return result;
 }
 
 }  // namespace lanner::backends::onednn

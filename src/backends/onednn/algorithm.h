@@ -1,9 +1,11 @@
-// Which algorithm runs a convolution: the one place that decides. An instruction's attribute `algorithm` overrules it.
+// The algorithms that convolutions have, and what they are expected to cost. An instruction's attribute `algorithm`
+// overrules the expectation; tuning.h finds out what it should be.
 #pragma once
 
 #include <cstdint>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "kernels/window.h"
 #include "kernels/winograd.h"
@@ -32,11 +34,17 @@ struct AlgorithmRow {
   std::string_view name;
 };
 std::span<const AlgorithmRow> algorithms();
+std::string_view name_of(Algorithm algorithm);
 
 // Whether an algorithm can run the problem on this CPU; oneDNN may still lack its own Winograd for it.
 bool is_candidate(Algorithm algorithm, const ConvolutionProblem& problem);
-// The candidate that is expected to be the fastest.
-Algorithm choose_algorithm(const ConvolutionProblem& problem);
+
+struct Expectation {
+  Algorithm algorithm;
+  double cycles;  // of a core; infinite where the algorithm is not expected to be of use
+};
+// The candidates, the one that is expected to be the fastest first. There is always one.
+std::vector<Expectation> expectations(const ConvolutionProblem& problem);
 
 // For the algorithms of kernels/winograd.h.
 bool is_own(Algorithm algorithm);

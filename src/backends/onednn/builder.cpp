@@ -33,13 +33,13 @@ Labels::Labels(const program::Block& block) {
   instructions.push_back({{}, {"Reorder", "outputs", "onednn", true}});
 }
 
-Builder::Builder(const program::Block& block, std::span<const Tensor> constants, const Labels& labels, int threads,
-                 bool any_rows)
+Builder::Builder(const program::Block& block, std::span<const Tensor> constants, const Labels& labels,
+                 const BuilderOptions& options)
     : block_(block),
       constants_(constants),
       labels_(labels),
-      any_rows_(any_rows),
-      plan_(std::make_unique<Plan>(threads)) {
+      options_(options),
+      plan_(std::make_unique<Plan>(options.threads)) {
   slots_.resize(block.slots.size());
   last_use_.assign(block.slots.size(), -1);
   const int count = static_cast<int>(block.instructions.size());
@@ -55,8 +55,7 @@ Builder::Builder(const program::Block& block, std::span<const Tensor> constants,
   }
 }
 
-std::unique_ptr<Plan> Builder::build(std::span<const Shape> input_shapes) {
-  const ThreadCount threads(plan_->threads());
+void Builder::add_instructions(std::span<const Shape> input_shapes) {
   for (std::size_t i = 0; i < block_.inputs.size(); ++i) {
     Slot& slot = slots_[block_.inputs[i]];
     slot.defined = true;
@@ -74,6 +73,18 @@ std::unique_ptr<Plan> Builder::build(std::span<const Shape> input_shapes) {
                        });
     ++current_;
   }
+}
+
+std::vector<Choice> Builder::survey(std::span<const Shape> input_shapes) {
+  const ThreadCount threads(plan_->threads());
+  choices_.emplace();
+  add_instructions(input_shapes);
+  return std::move(*choices_);
+}
+
+std::unique_ptr<Plan> Builder::build(std::span<const Shape> input_shapes) {
+  const ThreadCount threads(plan_->threads());
+  add_instructions(input_shapes);
   std::vector<Shape> output_shapes;
   for (std::size_t i = 0; i < block_.outputs.size(); ++i) {
     guarded([&] { return_output(i); });
@@ -253,6 +264,11 @@ void OperatorBuilder::emit(std::unique_ptr<OwnStep> own, std::vector<int> buffer
   const auto at = static_cast<std::size_t>(builder_.current_);
   builder_.plan_->add_step(std::move(own), std::move(buffers), builder_.labels_.instructions[at].operation,
                            &instruction_);
+}
+
+void OperatorBuilder::offer(Choice choice) {
+  choice.instruction = static_cast<std::size_t>(builder_.current_);
+  builder_.choices_->push_back(std::move(choice));
 }
 
 void OperatorBuilder::define(const Shape& shape, const Stored& stored, int output) {

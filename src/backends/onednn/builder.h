@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "backends/backend.h"
 #include "backends/onednn/engine.h"
 #include "backends/onednn/plan.h"
 #include "backends/onednn/weights.h"
@@ -26,14 +27,22 @@ struct Labels {
   std::vector<Pair> instructions;  // and one more for the block's outputs
 };
 
+struct BuilderOptions {
+  int threads = 1;
+  bool any_rows = false;     // plans of the block must give the same bits for any number of rows
+  bool uses_choices = true;  // the algorithms that instructions name have an effect
+};
+
 class Builder {
  public:
-  // All arguments outlive the plan. `any_rows`: plans of the block must give the same bits for any number of rows.
-  Builder(const program::Block& block, std::span<const Tensor> constants, const Labels& labels, int threads,
-          bool any_rows);
+  // The block, the constants and the labels outlive the plan.
+  Builder(const program::Block& block, std::span<const Tensor> constants, const Labels& labels,
+          const BuilderOptions& options);
 
-  // Throws Error where the shapes do not fit the operators.
+  // One of these, once; they throw Error where the shapes do not fit the operators. The plan; or the algorithms that it
+  // would have, without packing weights.
   std::unique_ptr<Plan> build(std::span<const Shape> input_shapes);
+  std::vector<Choice> survey(std::span<const Shape> input_shapes);
 
  private:
   friend class OperatorBuilder;
@@ -47,6 +56,7 @@ class Builder {
     std::vector<Stored> copies;  // in other layouts
   };
 
+  void add_instructions(std::span<const Shape> input_shapes);
   Stored stored_as(program::SlotIndex slot, const Desc& desc);
   Stored store(program::SlotIndex slot);
   Stored weights(WeightRequest request);
@@ -57,13 +67,14 @@ class Builder {
   const program::Block& block_;
   std::span<const Tensor> constants_;
   const Labels& labels_;
-  bool any_rows_;
+  BuilderOptions options_;
   std::unique_ptr<Plan> plan_;
   std::vector<Slot> slots_;
   std::vector<WeightRequest> weights_;  // packed together when everything else is built
   std::vector<int> weight_buffers_;     // where each goes
   std::vector<int> last_use_;  // of each slot: the last instruction that reads it; past all of them for an output
   int current_ = 0;            // the instruction being built, or their number while outputs are returned
+  std::optional<std::vector<Choice>> choices_;  // while surveying
 };
 
 // What one operator sees while its instruction is built.
@@ -103,7 +114,12 @@ class OperatorBuilder {
   void emit(const dnnl::primitive& primitive, std::vector<Argument> arguments, const Desc& scratchpad);
   void emit(std::unique_ptr<OwnStep> own, std::vector<int> buffers);
   int threads() const { return builder_.plan_->threads(); }
-  bool any_rows() const { return builder_.any_rows_; }
+  bool any_rows() const { return builder_.options_.any_rows; }
+
+  // Whether the attribute `algorithm` counts; and whether offer() is to be told of the algorithms that there are.
+  bool uses_choices() const { return builder_.options_.uses_choices; }
+  bool surveys() const { return builder_.choices_.has_value(); }
+  void offer(Choice choice);
   // Output 0, or another; `stored` holds it.
   void define(const Shape& shape, const Stored& stored, int output = 0);
 

@@ -1,6 +1,7 @@
 // Conv and FusedConv: out = activation(conv(X, W) + B + residual), inputs X, W, B?, residual?. Bias, residual and
 // activation are post-operations where the algorithm has them.
 #include <algorithm>
+#include <iterator>
 #include <string_view>
 #include <vector>
 
@@ -47,7 +48,7 @@ class ConvBuilder {
     if (define_if_empty(builder_, shape_)) return;
     if (builder_.constant(1) == nullptr) return builder_.run_native(shape_);
     if (builder_.attributes().has("activation")) activation_ = activation_of(builder_.attributes());
-    read_algorithm();
+    choose_algorithm();
     if (is_own(algorithm_)) return emit_own();
     choose_primitive();
     emit();
@@ -82,18 +83,54 @@ class ConvBuilder {
     }
   }
 
-  void read_algorithm() {
+  void choose_algorithm() {
     ConvolutionProblem typical = problem_;
     if (builder_.any_rows()) typical.batch = kTypicalRows;
-    algorithm_ = choose_algorithm(typical);
-    const std::string wanted = builder_.attributes().get_string("algorithm", "");
-    if (wanted.empty()) return;
-    const auto row = std::ranges::find(algorithms(), wanted, &AlgorithmRow::name);
-    if (row == algorithms().end()) {
-      base::invalid("op.attribute", "attribute 'algorithm' names no algorithm of a convolution, but '{}'", wanted);
+    const std::vector<Expectation> candidates = expectations(typical);
+    algorithm_ = candidates.front().algorithm;
+    const std::string wanted = builder_.attributes().get_string(kAlgorithmAttribute, "");
+    if (!wanted.empty()) {
+      const auto row = std::ranges::find(algorithms(), wanted, &AlgorithmRow::name);
+      if (row == algorithms().end()) {
+        base::invalid("op.attribute", "attribute 'algorithm' names no algorithm of a convolution, but '{}'", wanted);
+      }
+      // A program may come from another CPU.
+      if (builder_.uses_choices() && is_candidate(row->algorithm, problem_)) algorithm_ = row->algorithm;
     }
-    // A program may come from another CPU.
-    if (is_candidate(row->algorithm, problem_)) algorithm_ = row->algorithm;
+    if (builder_.surveys()) offer(candidates);
+  }
+
+  void offer(const std::vector<Expectation>& candidates) {
+    Choice choice;
+    choice.problem = problem_text();
+    choice.macs = static_cast<double>(shape_.element_count()) * static_cast<double>(builder_.shape(1).element_count()) /
+                  static_cast<double>(problem_.outputs);
+    for (const auto& [algorithm, cycles] : candidates) {
+      if (algorithm == Algorithm::kOnednnWinograd && !choose_onednn_winograd()) continue;
+      choice.candidates.push_back({std::string(name_of(algorithm)), cycles});
+    }
+    activation_fused_ = true;
+    choice.algorithm = name_of(algorithm_);
+    builder_.offer(std::move(choice));
+  }
+
+  // All that the time depends on but for what is around: "1x64x56x56 by 64x64x3x3, pad 1x1x1x1, bias, residual, Relu".
+  std::string problem_text() const {
+    const kernels::Window& window = problem_.window;
+    const auto joined = [](const auto& sizes) { return fmt::format("{}", fmt::join(sizes, "x")); };
+    std::string text = fmt::format("{} by {}", joined(builder_.shape(0)), joined(builder_.shape(1)));
+    const auto add = [&](std::string_view name, const Dims& values, dnnl::memory::dim usual) {
+      if (std::ranges::count(values, usual) != std::ssize(values)) text += fmt::format(", {} {}", name, joined(values));
+    };
+    Dims pads = spatial(window, window.pad_begin);
+    std::ranges::copy(spatial(window, window.pad_end), std::back_inserter(pads));
+    add("stride", spatial(window, window.stride), 1);
+    add("pad", pads, 0);
+    add("dilation", spatial(window, window.dilation), 1);
+    if (builder_.has(2)) text += ", bias";
+    if (builder_.has(kResidual)) text += ", residual";
+    const std::string activation = builder_.attributes().get_string("activation", "");
+    return activation.empty() ? text : text + ", " + activation;
   }
 
   convolution_forward::primitive_desc make(algorithm how, const Desc& src, const Desc& dst, Residual residual,
@@ -120,27 +157,36 @@ class ConvBuilder {
     return {description, attributes, engine(), true};
   }
 
-  // The best primitive that oneDNN has, the residual being summed in place.
+  // The residual is summed in place.
+  Residual residual() const { return builder_.has(kResidual) ? Residual::kSum : Residual::kNone; }
+  // A picture's few channels are read as they lie.
+  Desc src_desc() const {
+    const Dims x = dims_of(builder_.shape(0));
+    return problem_.inputs < 8 ? any_desc(x) : blocked_desc(x);
+  }
+
+  // False where oneDNN has no Winograd for the problem.
+  bool choose_onednn_winograd() {
+    const Desc dst = blocked_desc(dims_of(shape_));
+    // It has no activations but ReLU; a pass of its own costs far less than the direct algorithm.
+    for (const bool fused : {true, false}) {
+      activation_fused_ = fused;
+      primitive_ = make(algorithm::convolution_winograd, src_desc(), dst, residual(), fused);
+      if (primitive_) return true;
+    }
+    activation_fused_ = true;
+    return false;
+  }
+
+  // The best primitive that oneDNN has.
   void choose_primitive() {
+    if (algorithm_ == Algorithm::kOnednnWinograd && choose_onednn_winograd()) return;
+    algorithm_ = Algorithm::kDirect;
     const Dims x = dims_of(builder_.shape(0));
     const Dims y = dims_of(shape_);
-    const Residual residual = builder_.has(kResidual) ? Residual::kSum : Residual::kNone;
-    // A picture's few channels are read as they lie.
-    const Desc src = problem_.inputs < 8 ? any_desc(x) : blocked_desc(x);
-    const Desc dst = blocked_desc(y);
-    if (algorithm_ == Algorithm::kOnednnWinograd) {
-      primitive_ = make(algorithm::convolution_winograd, src, dst, residual, true);
-      if (primitive_) return;
-      // It has no activations but ReLU; a pass of its own costs far less than the direct algorithm.
-      activation_fused_ = false;
-      primitive_ = make(algorithm::convolution_winograd, src, dst, residual, false);
-      if (primitive_) return;
-      activation_fused_ = true;
-      algorithm_ = Algorithm::kDirect;
-    }
-    primitive_ = make(algorithm::convolution_direct, src, dst, residual, true);
+    primitive_ = make(algorithm::convolution_direct, src_desc(), blocked_desc(y), residual(), true);
     if (primitive_ && !is_reference(primitive_.impl_info_str())) return;
-    primitive_ = make(algorithm::convolution_direct, any_desc(x), any_desc(y), residual, true);
+    primitive_ = make(algorithm::convolution_direct, any_desc(x), any_desc(y), residual(), true);
     if (!primitive_) base::fail(ErrorCode::kInternal, "backend.onednn", "oneDNN has no such convolution");
   }
 

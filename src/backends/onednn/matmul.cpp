@@ -1,5 +1,8 @@
 // MatMul and Gemm.
 #include <algorithm>
+#include <iterator>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "backends/onednn/operators.h"
@@ -9,6 +12,7 @@ namespace lanner::backends::onednn {
 
 namespace {
 
+using dnnl::inner_product_forward;
 using dnnl::matmul;
 
 // A matrix product whose right side may be packed. `b_from` describes the right side as it lies, plain or transposed.
@@ -21,27 +25,135 @@ struct Product {
   float bias_scale = 1.0F;
 };
 
-void emit_product(OperatorBuilder& builder, const Product& product, const Shape& shape) {
-  const bool constant = builder.constant(1) != nullptr;
-  const Desc b = constant ? any_desc(product.b_from.dims()) : product.b_from;
-  const Desc y = plain_desc(product.y);
-  Dims bias_dims(product.y.size(), 1);
-  bias_dims.back() = product.y.back();
-  const Desc bias = plain_desc(bias_dims);
-  const auto description =
-      product.bias_input >= 0 ? matmul::desc(product.a, b, bias, y) : matmul::desc(product.a, b, y);
-  const matmul::primitive_desc primitive(description, user_scratchpad(), engine());
-  const Stored to = builder.new_buffer(y);
-  std::vector<Argument> arguments{{DNNL_ARG_SRC, {builder.plain_input(0).buffer, product.a}}, {DNNL_ARG_DST, to}};
-  arguments.push_back(
-      {DNNL_ARG_WEIGHTS, constant ? builder.packed(1, product.b_from, primitive.weights_desc(), product.b_scale)
-                                  : Stored{builder.plain_input(1).buffer, product.b_from}});
-  if (product.bias_input >= 0) {
-    arguments.push_back({DNNL_ARG_BIAS, builder.packed(product.bias_input, bias, bias, product.bias_scale)});
-  }
-  builder.emit(matmul(primitive), std::move(arguments), primitive.scratchpad_desc());
-  builder.define(shape, {to.buffer, plain_desc(dims_of(shape))});
+// oneDNN has products as matmul and as inner product, each with kernels of its own and over its matrix multiplication
+// for BLAS. Which is the fastest depends on the sizes in ways that nothing simple foretells.
+struct ProductAlgorithm {
+  std::string_view name;
+  bool inner_product;
+  bool gemm;        // the implementation over BLAS, where the best one is another
+  double expected;  // time, the lower the likelier to be the least
+};
+
+constexpr ProductAlgorithm kProductAlgorithms[] = {{"matmul", false, false, 1.0},
+                                                   {"inner-product", true, false, 1.1},
+                                                   {"matmul-gemm", false, true, 1.2},
+                                                   {"inner-product-gemm", true, true, 1.3}};
+
+bool is_gemm(const dnnl::primitive_desc_base& primitive) {
+  return std::string_view(primitive.impl_info_str()).find("gemm:jit") != std::string_view::npos;
 }
+
+class ProductBuilder {
+ public:
+  ProductBuilder(OperatorBuilder& builder, const Product& product, const Shape& shape)
+      : builder_(builder), product_(product), shape_(shape), constant_(builder.constant(1) != nullptr) {}
+
+  void build() {
+    const ProductAlgorithm* algorithm = choose();
+    const Stored to = builder_.new_buffer(plain_desc(product_.y));
+    if (algorithm->inner_product) {
+      const auto primitive = make_inner_product(algorithm->gemm);
+      emit(inner_product_forward(primitive), product_.b_from.permute_axes({1, 0}), primitive.weights_desc(),
+           primitive.scratchpad_desc(), plain_desc({product_.y.back()}), to);
+    } else {
+      const auto primitive = make_matmul(algorithm->gemm);
+      emit(matmul(primitive), product_.b_from, primitive.weights_desc(), primitive.scratchpad_desc(), bias_desc(), to);
+    }
+    builder_.define(shape_, {to.buffer, plain_desc(dims_of(shape_))});
+  }
+
+ private:
+  const ProductAlgorithm* choose() {
+    const ProductAlgorithm* result = kProductAlgorithms;
+    const std::string wanted = builder_.attributes().get_string(kAlgorithmAttribute, "");
+    if (!wanted.empty()) {
+      const auto* row = std::ranges::find(kProductAlgorithms, wanted, &ProductAlgorithm::name);
+      if (row == std::end(kProductAlgorithms)) {
+        base::invalid("op.attribute", "attribute 'algorithm' names no algorithm of a matrix product, but '{}'", wanted);
+      }
+      if (builder_.uses_choices() && is_candidate(*row)) result = row;
+    }
+    if (builder_.surveys()) {
+      Choice choice;
+      choice.problem = problem_text();
+      choice.macs = static_cast<double>(shape_.element_count()) * static_cast<double>(product_.a.dims().back());
+      for (const ProductAlgorithm& row : kProductAlgorithms) {
+        if (is_candidate(row)) choice.candidates.push_back({std::string(row.name), row.expected});
+      }
+      choice.algorithm = result->name;
+      builder_.offer(std::move(choice));
+    }
+    return result;
+  }
+
+  // All that the time depends on: "100x1024 by 1024x364, bias".
+  std::string problem_text() const {
+    std::string text =
+        fmt::format("{} by {}", fmt::join(product_.a.dims(), "x"), fmt::join(product_.b_from.dims(), "x"));
+    if (!is_plain(product_.a)) text += ", left side transposed";
+    if (!constant_) text += is_plain(product_.b_from) ? ", both computed" : ", both computed, right side transposed";
+    if (product_.bias_input >= 0) text += ", bias";
+    return text;
+  }
+
+  bool is_candidate(const ProductAlgorithm& row) const {
+    if (!row.inner_product) return !row.gemm || make_matmul(true).get(true) != nullptr;
+    return constant_ && product_.y.size() == 2 && is_plain(product_.a) &&
+           make_inner_product(row.gemm).get(true) != nullptr;
+  }
+
+  // The best implementation or, with `gemm`, the one over BLAS if it is another; else empty.
+  template <typename Description>
+  static Description implementation(Description description, bool gemm) {
+    if (!description || !gemm) return description;
+    if (is_gemm(description)) return {};
+    while (description.next_impl()) {
+      if (is_gemm(description)) return description;
+    }
+    return {};
+  }
+
+  matmul::primitive_desc make_matmul(bool gemm) const {
+    const Desc b = constant_ ? any_desc(product_.b_from.dims()) : product_.b_from;
+    const Desc y = plain_desc(product_.y);
+    const auto description = has_bias() ? matmul::desc(product_.a, b, bias_desc(), y) : matmul::desc(product_.a, b, y);
+    return implementation(matmul::primitive_desc(description, user_scratchpad(), engine()), gemm);
+  }
+
+  inner_product_forward::primitive_desc make_inner_product(bool gemm) const {
+    const Dims b = product_.b_from.dims();
+    const Desc weights = any_desc({b[1], b[0]});
+    const Desc y = plain_desc(product_.y);
+    constexpr auto kKind = dnnl::prop_kind::forward_inference;
+    const auto description =
+        has_bias() ? inner_product_forward::desc(kKind, product_.a, weights, plain_desc({product_.y.back()}), y)
+                   : inner_product_forward::desc(kKind, product_.a, weights, y);
+    return implementation(inner_product_forward::primitive_desc(description, user_scratchpad(), engine(), true), gemm);
+  }
+
+  bool has_bias() const { return product_.bias_input >= 0; }
+  Desc bias_desc() const {
+    Dims dims(product_.y.size(), 1);
+    dims.back() = product_.y.back();
+    return plain_desc(dims);
+  }
+
+  void emit(const dnnl::primitive& primitive, const Desc& from, const Desc& weights, const Desc& scratchpad,
+            const Desc& bias, const Stored& to) {
+    std::vector<Argument> arguments{{DNNL_ARG_SRC, {builder_.plain_input(0).buffer, product_.a}}, {DNNL_ARG_DST, to}};
+    arguments.push_back({DNNL_ARG_WEIGHTS, constant_ ? builder_.packed(1, from, weights, product_.b_scale)
+                                                     : Stored{builder_.plain_input(1).buffer, product_.b_from}});
+    if (has_bias()) {
+      arguments.push_back({DNNL_ARG_BIAS, builder_.packed(product_.bias_input, bias, bias, product_.bias_scale)});
+    }
+    builder_.emit(primitive, std::move(arguments), scratchpad);
+  }
+
+  OperatorBuilder& builder_;
+  const Product& product_;
+  const Shape& shape_;
+  bool constant_;
+};
 
 // The strides of a plain matrix read as its transpose.
 Desc transposed_desc(const Dims& dims) {
@@ -81,9 +193,9 @@ void build_matmul(OperatorBuilder& builder) {
     const std::int64_t rows = a.element_count(0, a.rank() - 1);
     a_dims = {rows, depth};
     b_dims = dims_of(b);
-    return emit_product(builder, {plain_desc(a_dims), plain_desc(b_dims), {rows, b[1]}}, shape);
+    return ProductBuilder(builder, {plain_desc(a_dims), plain_desc(b_dims), {rows, b[1]}}, shape).build();
   }
-  emit_product(builder, {plain_desc(a_dims), plain_desc(b_dims), dims_of(shape)}, shape);
+  ProductBuilder(builder, {plain_desc(a_dims), plain_desc(b_dims), dims_of(shape)}, shape).build();
 }
 
 void build_gemm(OperatorBuilder& builder) {
@@ -107,11 +219,12 @@ void build_gemm(OperatorBuilder& builder) {
                         builder.shape(2)[builder.shape(2).rank() - 1] == shape[1];
   const bool scaled = alpha != 1.0F && builder.constant(1) == nullptr;
   if (a_dims[1] == 0 || scaled || (has_bias && !row_bias)) return builder.run_native(shape);
-  emit_product(
+  ProductBuilder(
       builder,
       {transpose_a ? transposed_desc(a_dims) : plain_desc(a_dims),
        transpose_b ? transposed_desc(b_dims) : plain_desc(b_dims), dims_of(shape), has_bias ? 2 : -1, alpha, beta},
-      shape);
+      shape)
+      .build();
 }
 
 }  // namespace lanner::backends::onednn

@@ -16,6 +16,7 @@
 #include "backends/backend.h"
 #include "backends/onednn/builder.h"
 #include "backends/onednn/rows.h"
+#include "backends/onednn/tuning.h"
 #include "base/clock.h"
 #include "base/fail.h"
 
@@ -35,7 +36,11 @@ constexpr double kCopyNsPerByte = 0.1;
 class Subgraph final : public CompiledSubgraph {
  public:
   Subgraph(const program::Block& block, std::span<const Tensor> constants, const BuildOptions& options)
-      : block_(block), constants_(constants), labels_(block), row_wise_(is_row_wise(block, constants)) {
+      : block_(block),
+        constants_(constants),
+        labels_(block),
+        row_wise_(is_row_wise(block, constants)),
+        uses_choices_(uses_choices(options)) {
     std::vector<Shape> shapes;
     for (const program::SlotIndex input : block.inputs) {
       const auto shape = block.slots[input].type.static_shape();
@@ -86,7 +91,9 @@ class Subgraph final : public CompiledSubgraph {
   std::shared_ptr<const TimedPlan> make_plan(std::span<const Shape> shapes, int threads) const {
     const std::int64_t start = base::now_ns();
     auto result = std::make_shared<TimedPlan>();
-    result->plan = Builder(block_, constants_, labels_, threads, row_wise_).build(shapes);
+    result->plan =
+        Builder(block_, constants_, labels_, {.threads = threads, .any_rows = row_wise_, .uses_choices = uses_choices_})
+            .build(shapes);
     result->build_ns = base::now_ns() - start;
     return result;
   }
@@ -202,6 +209,7 @@ class Subgraph final : public CompiledSubgraph {
   std::span<const Tensor> constants_;
   Labels labels_;
   bool row_wise_;
+  bool uses_choices_;
   mutable std::mutex mutex_;                                    // guards what follows
   mutable std::vector<Entry> plans_;                            // last used first
   mutable std::unordered_map<std::int64_t, double> wasted_ns_;  // by number of rows
@@ -213,6 +221,15 @@ class OnednnBackend final : public Backend {
   std::unique_ptr<CompiledSubgraph> build(const program::Block& block, std::span<const Tensor> constants,
                                           const BuildOptions& options) const override {
     return std::make_unique<Subgraph>(block, constants, options);
+  }
+  std::string tuning_target() const override { return onednn::tuning_target(); }
+  std::vector<Choice> choices(const program::Block& block, std::span<const Tensor> constants,
+                              const BuildOptions& options) const override {
+    return onednn::choices(block, constants, options);
+  }
+  std::vector<Choice> tune(const program::Block& block, std::span<const Tensor> constants, const TuneOptions& options,
+                           Measurements& measurements) const override {
+    return onednn::tune(block, constants, options, measurements);
   }
 };
 

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "backends/backend_testing.h"
+#include "base/error_testing.h"
 #include "lanner/error.h"
 
 namespace lanner::backends::testing {
@@ -121,14 +122,19 @@ TEST(Onednn, ConvolutionByEachAlgorithm) {
 }
 
 TEST(Onednn, UnknownAlgorithm) {
-  BlockWriter writer;
-  const auto w = writer.constant(random_tensor({16, 16, 3, 3}, 2));
-  writer.output(writer.add("Conv", {writer.input({1, 16, 8, 8}), w}, {{"algorithm", std::string("magic")}}));
-  try {
-    build("onednn", writer);
-    FAIL() << "nothing was thrown";
-  } catch (const Error& error) {
-    EXPECT_EQ(error.reason(), "op.attribute");
+  const std::pair<std::string, tensor::Attribute> magic{"algorithm", std::string("magic")};
+  BlockWriter conv;
+  const auto w = conv.constant(random_tensor({16, 16, 3, 3}, 2));
+  conv.output(conv.add("Conv", {conv.input({1, 16, 8, 8}), w}, {magic}));
+  BlockWriter product;
+  product.output(product.add("MatMul", {product.input({4, 5}), product.input({5, 6})}, {magic}));
+  for (const BlockWriter* writer : {&conv, &product}) {
+    // Wherever it was chosen.
+    for (const char* tuned_for : {"", "another CPU"}) {
+      EXPECT_EQ(base::testing::reason_of(
+                    [&] { find_backend("onednn")->build(writer->block, writer->constants, {.tuned_for = tuned_for}); }),
+                "op.attribute");
+    }
   }
 }
 
@@ -573,6 +579,25 @@ TEST(Onednn, MatrixProducts) {
   writer.output(writer.add("Gemm", {flat, writer.add("Gemm", {flat, flat}, {{"transA", I{1}}})}, {transposed}));
   EXPECT_LT(error_of(writer, {random_tensor({2, 3, 5, 8}, 6), random_tensor({3, 8, 6}, 7), random_tensor({7, 8}, 8)}),
             1e-6);
+}
+
+TEST(Onednn, MatrixProductsByEachAlgorithm) {
+  for (const char* algorithm : {"matmul", "inner-product", "matmul-gemm", "inner-product-gemm"}) {
+    const std::pair<std::string, tensor::Attribute> by{"algorithm", std::string(algorithm)};
+    BlockWriter writer;
+    const auto a = writer.input({2, 30, 40});
+    const auto flat = writer.input({50, 40});
+    const auto w = writer.constant(random_tensor({40, 24}, 1));
+    const auto bias = writer.constant(random_tensor({24}, 2));
+    writer.output(writer.add("MatMul", {a, w}, {by}));
+    writer.output(writer.add("MatMul", {a, writer.constant(random_tensor({2, 40, 8}, 3))}, {by}));
+    writer.output(writer.add("Gemm", {flat, w, bias}, {by, {"alpha", 0.5F}, {"beta", 2.0F}}));
+    const auto wt = writer.constant(random_tensor({24, 40}, 4));
+    writer.output(writer.add("Gemm", {flat, wt, bias}, {by, {"transB", I{1}}}));
+    writer.output(writer.add("Gemm", {flat, writer.constant(random_tensor({50, 6}, 5))}, {by, {"transA", I{1}}}));
+    writer.output(writer.add("Gemm", {flat, flat}, {by, {"transB", I{1}}}));
+    EXPECT_LT(error_of(writer, {random_tensor({2, 30, 40}, 6), random_tensor({50, 40}, 7)}), 1e-6) << algorithm;
+  }
 }
 
 TEST(Onednn, BroadcastingAndElementwise) {

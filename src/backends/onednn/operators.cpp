@@ -16,17 +16,18 @@ using dnnl::prop_kind;
 struct OperatorRow {
   std::string_view op;
   BuildOperator build;
+  bool has_algorithms = false;
 };
 
 constexpr OperatorRow kOperators[] = {
-    {"Conv", build_conv},
-    {"FusedConv", build_conv},
+    {"Conv", build_conv, true},
+    {"FusedConv", build_conv, true},
     {"MaxPool", build_pool},
     {"AveragePool", build_pool},
     {"GlobalMaxPool", build_pool},
     {"GlobalAveragePool", build_pool},
-    {"MatMul", build_matmul},
-    {"Gemm", build_gemm},
+    {"MatMul", build_matmul, true},
+    {"Gemm", build_gemm, true},
     {"Add", build_binary},
     {"Sub", build_binary},
     {"Mul", build_binary},
@@ -132,6 +133,11 @@ BuildOperator find_builder(std::string_view op) {
     base::fail(ErrorCode::kUnimplemented, "op.unsupported", "oneDNN subgraphs do not hold {}", op);
   }
   return row->build;
+}
+
+bool has_algorithms(std::string_view op) {
+  const auto* row = std::ranges::find(kOperators, op, &OperatorRow::op);
+  return row != std::end(kOperators) && row->has_algorithms;
 }
 
 bool is_reference(const char* implementation) {

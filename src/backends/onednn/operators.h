@@ -13,6 +13,9 @@ using BuildOperator = void (*)(OperatorBuilder& builder);
 // Throws `op.unsupported` for an operator that is not in the table.
 BuildOperator find_builder(std::string_view op);
 
+// Whether the operator's build function may offer() several algorithms.
+bool has_algorithms(std::string_view op);
+
 // The families, one file each.
 void build_conv(OperatorBuilder& builder);  // Conv and FusedConv
 void build_pool(OperatorBuilder& builder);  // MaxPool, AveragePool and the global ones

@@ -123,7 +123,8 @@ TEST(Rows, APlanForMoreRowsGivesTheSameBits) {
       shape.push_back(dim.size);
     }
     const Tensor input = random_tensor(shape, 3);
-    const auto larger = Builder(writer.block, writer.constants, labels, 2, true).build({{shape}});
+    const auto larger =
+        Builder(writer.block, writer.constants, labels, {.threads = 2, .any_rows = true}).build({{shape}});
     const std::vector<Tensor> all = run(*build("onednn", writer, 2), {input}, count, 2);
     class Padded final : public CompiledSubgraph {
      public:
