@@ -249,12 +249,14 @@ void Winograd::transform_group(const Job& job, std::size_t index, std::size_t fi
   const std::size_t lanes = loops_->lanes;
   const auto row = static_cast<std::size_t>(problem_.width) * lanes;
   const std::size_t plane = static_cast<std::size_t>(problem_.height) * row;
+  const auto* const input = static_cast<const std::byte*>(job.arguments.input);
+  const auto transform = loops_->transform_input[form_index(weights_.form_)][number_index(problem_.input_number)];
   for (std::size_t block = first_block; block < end_block; ++block) {
     const std::size_t channel = block * lanes;
-    loops_->transform_input[form_index(weights_.form_)](
+    transform(
         places, tiles.count,
-        {const_cast<float*>(job.arguments.input) + block * plane, row * static_cast<std::size_t>(problem_.dilation_y),
-         lanes * static_cast<std::size_t>(problem_.dilation_x)},
+        {const_cast<std::byte*>(input) + block * plane * bytes_of(problem_.input_number),
+         row * static_cast<std::size_t>(problem_.dilation_y), lanes * static_cast<std::size_t>(problem_.dilation_x)},
         job.windows + window_at(channel / slab_, 0, tiles, channel % slab_), window_stride_);
   }
 }
@@ -312,18 +314,20 @@ void Winograd::make_outputs(const Job& job, const Task& task) const {
   locate(job.first + first, count, task.tiles);
   const auto row = static_cast<std::size_t>(problem_.output_width) * lanes;
   const std::size_t plane = static_cast<std::size_t>(problem_.output_height) * row;
+  const std::size_t element = bytes_of(problem_.output_number);
+  auto* const output = static_cast<std::byte*>(job.arguments.output);
+  const auto* const residual = static_cast<const std::byte*>(job.arguments.residual);
+  const auto transform = loops_->transform_output[form_index(weights_.form_)][number_index(problem_.output_number)];
   for (std::size_t v = 0; v < weights_.vectors(task.panel); ++v) {
     const std::size_t block = task.panel * kPanelVectors + v;
     alignas(64) std::array<float, kMostLanes> bias{};
     const std::size_t exist = std::min(lanes, weights_.outputs_ - block * lanes);
     if (job.arguments.bias != nullptr) std::copy_n(job.arguments.bias + block * lanes, exist, bias.data());
-    const float* const residual = job.arguments.residual;
-    const WinogradEpilogue epilogue{bias.data(), residual == nullptr ? nullptr : residual + block * plane,
+    const WinogradEpilogue epilogue{bias.data(), residual == nullptr ? nullptr : residual + block * plane * element,
                                     job.arguments.activation, exist};
-    loops_->transform_output[form_index(weights_.form_)](
-        task.tiles, count, task.products + v * part_ * lanes, product_stride_, epilogue,
-        {job.arguments.output + block * plane, row * static_cast<std::size_t>(problem_.dilation_y),
-         lanes * static_cast<std::size_t>(problem_.dilation_x)});
+    transform(task.tiles, count, task.products + v * part_ * lanes, product_stride_, epilogue,
+              {output + block * plane * element, row * static_cast<std::size_t>(problem_.dilation_y),
+               lanes * static_cast<std::size_t>(problem_.dilation_x)});
   }
 }
 

@@ -1,4 +1,4 @@
-// Winograd convolution: kernels of 3 × 3, stride 1, any dilation, one group, float32, on images blocked by channel
+// Winograd convolution: kernels of 3 × 3, stride 1, any dilation, one group, on images blocked by channel
 // ([n][channel / lanes][y][x][lane], as oneDNN's nChw16c and nChw8c). A Winograd knows sizes and the order of work; it
 // owns no memory and is immutable, so any number of threads may use one.
 //
@@ -28,6 +28,8 @@ struct WinogradProblem {
   std::int64_t output_width;
   std::int64_t dilation_y = 1;
   std::int64_t dilation_x = 1;
+  WinogradNumber input_number = WinogradNumber::kFloat32;
+  WinogradNumber output_number = WinogradNumber::kFloat32;
 };
 
 // What weights are kept as. Transformed they take 16/9 (kF2) or 4 (kF4) times the memory of plain ones; kept plain they
@@ -67,11 +69,11 @@ class WinogradWeights {
 };
 
 struct WinogradArguments {
-  const float* input;
-  const float* weights;   // packed
-  const float* bias;      // `outputs` values, or null
-  const float* residual;  // shaped like the output, which it may be; or null
-  float* output;
+  const void* input;
+  const float* weights;  // packed
+  const float* bias;     // `outputs` values, or null
+  const void* residual;  // like the output, which it may be; or null
+  void* output;
   void* scratch;  // aligned to 64 bytes
   WinogradActivation activation;
 };

@@ -38,6 +38,37 @@ HWY_INLINE void unrolled(Body&& body) {
   (std::make_index_sequence<kCount>());
 }
 
+// Elements of images in memory and as vectors of float32.
+HWY_INLINE FloatVector load_elements(const float* from) {
+  return hn::LoadU(Floats(), from);
+}
+HWY_INLINE void store_elements(FloatVector value, float* to) {
+  hn::StoreU(value, Floats(), to);
+}
+
+// bfloat16, the upper half of a float32.
+struct Bfloat16 {
+  std::uint16_t bits;
+};
+static_assert(sizeof(Bfloat16) == bytes_of(WinogradNumber::kBfloat16));
+
+using Words = hn::RebindToUnsigned<Floats>;
+using Halves = hn::Rebind<std::uint16_t, Floats>;
+HWY_INLINE FloatVector load_elements(const Bfloat16* from) {
+  const auto halves = hn::LoadU(Halves(), &from->bits);
+  return hn::BitCast(Floats(), hn::ShiftLeft<16>(hn::PromoteTo(Words(), halves)));
+}
+// Rounds to the nearest, of two to the even one; NaN becomes one that rounding cannot carry out of its exponent.
+HWY_INLINE void store_elements(FloatVector value, Bfloat16* to) {
+  const Words d;
+  const auto bits = hn::BitCast(d, value);
+  const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(d, 1));
+  const auto rounded = hn::ShiftRight<16>(hn::Add(hn::Add(bits, hn::Set(d, 0x7FFF)), odd));
+  const auto is_nan = hn::RebindMask(d, hn::IsNaN(value));
+  const auto halves = hn::IfThenElse(is_nan, hn::Set(d, 0x7FC0), rounded);
+  hn::StoreU(hn::DemoteTo(Halves(), hn::BitCast(hn::RebindToSigned<Floats>(), halves)), Halves(), &to->bits);
+}
+
 template <std::size_t kSide>
 struct Transform;
 
@@ -148,10 +179,11 @@ struct Transform<4> {
 // Images come from memory, in more rows at a time than the processor follows by itself: what so many tiles to the right
 // will be read or, with kWrite, written is asked for. The address may lie outside the image.
 constexpr std::size_t kTilesAhead = 4;
-template <int kWrite>
+template <typename Element, int kWrite>
 HWY_INLINE void ask_for(const WinogradPlane& plane, std::ptrdiff_t at) {
   const auto begin = reinterpret_cast<std::uintptr_t>(plane.data);
-  __builtin_prefetch(reinterpret_cast<const void*>(begin + static_cast<std::uintptr_t>(at) * sizeof(float)), kWrite, 3);
+  __builtin_prefetch(reinterpret_cast<const void*>(begin + static_cast<std::uintptr_t>(at) * sizeof(Element)), kWrite,
+                     3);
 }
 
 HWY_INLINE std::ptrdiff_t offset(const WinogradPlane& plane, std::size_t row, std::size_t column) {
@@ -160,13 +192,14 @@ HWY_INLINE std::ptrdiff_t offset(const WinogradPlane& plane, std::size_t row, st
 
 // Columns of windows are transformed first, because neighbouring tiles share them: a tile's are in a ring that holds
 // those of two tiles without what they share, and start in its first or, with kOdd, in its second half.
-template <std::size_t kSide, bool kOdd>
+template <std::size_t kSide, typename Element, bool kOdd>
 HWY_INLINE void transform_window(const WinogradTile& tile, std::size_t first_column, const WinogradPlane& plane,
                                  float* ring, float* to, std::size_t point_stride) {
   constexpr std::size_t kWindow = Transform<kSide>::kWindow;
   constexpr std::size_t kRing = 2 * kSide;
   static_assert(kWindow <= kRing);
   const Floats d;
+  const auto* const pixels = static_cast<const Element*>(plane.data);
   const auto slot = [](std::size_t column) { return ((kOdd ? kSide : 0) + column) % kRing * kLanes; };
   const bool all_rows = tile.row_begin == 0 && tile.row_end == kWindow;
   for (std::size_t c = first_column; c < kWindow; ++c) {
@@ -175,13 +208,13 @@ HWY_INLINE void transform_window(const WinogradTile& tile, std::size_t first_col
                          HWY_ATTR { hn::Store(value, d, column + i * kRing * kLanes); };
     // The window's corner may lie outside the plane, so offsets are added up before they become an address.
     const auto load = [&](std::size_t i)
-                          HWY_ATTR { return hn::LoadU(d, plane.data + (tile.window + offset(plane, i, c))); };
+                          HWY_ATTR { return load_elements(pixels + (tile.window + offset(plane, i, c))); };
     if (c < tile.column_begin || c >= tile.column_end) {
       for (std::size_t i = 0; i < kWindow; ++i) put(i, hn::Zero(d));
     } else if (all_rows) {
       Transform<kSide>::input(load, put);
       for (std::size_t i = 0; i < kWindow; ++i) {
-        ask_for<0>(plane, tile.window + offset(plane, i, c + kTilesAhead * kSide));
+        ask_for<Element, 0>(plane, tile.window + offset(plane, i, c + kTilesAhead * kSide));
       }
     } else {
       Transform<kSide>::input(
@@ -197,7 +230,7 @@ HWY_INLINE void transform_window(const WinogradTile& tile, std::size_t first_col
   }
 }
 
-template <std::size_t kSide>
+template <std::size_t kSide, typename Element>
 void transform_input(const WinogradTile* tiles, std::size_t count, const WinogradPlane& given, float* to,
                      std::size_t point_stride) {
   const WinogradPlane plane = given;  // a copy, which the stores of the loop cannot change
@@ -209,9 +242,9 @@ void transform_input(const WinogradTile* tiles, std::size_t count, const Winogra
     const std::size_t first_column = shares ? kWindow - kSide : 0;
     odd = shares && !odd;
     if (odd) {
-      transform_window<kSide, true>(tiles[t], first_column, plane, ring, to, point_stride);
+      transform_window<kSide, Element, true>(tiles[t], first_column, plane, ring, to, point_stride);
     } else {
-      transform_window<kSide, false>(tiles[t], first_column, plane, ring, to, point_stride);
+      transform_window<kSide, Element, false>(tiles[t], first_column, plane, ring, to, point_stride);
     }
   }
 }
@@ -279,13 +312,15 @@ struct OutputTraits {
   static constexpr bool simple = kSimple;
 };
 
-template <std::size_t kSide, typename Traits>
+template <std::size_t kSide, typename Element, typename Traits>
 void transform_tiles(const WinogradTile* tiles, std::size_t count, const float* products, std::size_t point_stride,
                      const WinogradEpilogue& given, const WinogradPlane& given_plane) {
   constexpr std::size_t kWindow = Transform<kSide>::kWindow;
   const Floats d;
   const WinogradEpilogue epilogue = given;  // copies, which the stores of the loop cannot change
   const WinogradPlane plane = given_plane;
+  auto* const pixels = static_cast<Element*>(plane.data);
+  const auto* const residual = static_cast<const Element*>(epilogue.residual);
   const auto bias = hn::Load(d, epilogue.bias);
   const auto low = hn::Set(d, epilogue.activation.alpha);
   const auto high = hn::Set(d, epilogue.activation.beta);
@@ -306,18 +341,18 @@ void transform_tiles(const WinogradTile* tiles, std::size_t count, const float* 
     };
     const auto store = [&](FloatVector value, std::ptrdiff_t at) HWY_ATTR {
       value = hn::Add(value, bias);
-      if (Traits::residual) value = hn::Add(value, hn::LoadU(d, epilogue.residual + at));
+      if (Traits::residual) value = hn::Add(value, load_elements(residual + at));
       if (Traits::simple) {
         value = clip(low, high, value);
       } else {
         value = hn::IfThenElseZero(exists, activate(value, epilogue.activation));
       }
-      hn::StoreU(value, d, plane.data + at);
+      store_elements(value, pixels + at);
     };
     if (tile.output_rows == kSide && tile.output_columns == kSide) {
       for (std::size_t r = 0; r < kSide; ++r) {
         for (std::size_t i = 0; i < kSide; ++i) {
-          ask_for<1>(plane, tile.output + offset(plane, r, i + kTilesAhead * kSide));
+          ask_for<Element, 1>(plane, tile.output + offset(plane, r, i + kTilesAhead * kSide));
         }
         finish(r, [&](std::size_t, FloatVector value, std::ptrdiff_t at) HWY_ATTR { store(value, at); });
       }
@@ -331,12 +366,12 @@ void transform_tiles(const WinogradTile* tiles, std::size_t count, const float* 
   }
 }
 
-template <std::size_t kSide>
+template <std::size_t kSide, typename Element>
 void transform_output(const WinogradTile* tiles, std::size_t count, const float* products, std::size_t point_stride,
                       const WinogradEpilogue& epilogue, const WinogradPlane& plane) {
   const bool simple = epilogue.activation.kind == WinogradActivation::Kind::kClip && epilogue.channels >= kLanes;
   const auto run = [&](auto traits) {
-    transform_tiles<kSide, decltype(traits)>(tiles, count, products, point_stride, epilogue, plane);
+    transform_tiles<kSide, Element, decltype(traits)>(tiles, count, products, point_stride, epilogue, plane);
   };
   if (epilogue.residual == nullptr) {
     simple ? run(OutputTraits<false, true>()) : run(OutputTraits<false, false>());
@@ -423,8 +458,10 @@ void multiply(std::size_t tiles, std::size_t vectors, std::size_t channels, cons
 constexpr WinogradLoops kLoops = {
     kLanes,
     kMostTiles,
-    {transform_input<2>, transform_input<4>},
-    {transform_output<2>, transform_output<4>},
+    {{transform_input<2, float>, transform_input<2, Bfloat16>},
+     {transform_input<4, float>, transform_input<4, Bfloat16>}},
+    {{transform_output<2, float>, transform_output<2, Bfloat16>},
+     {transform_output<4, float>, transform_output<4, Bfloat16>}},
     {transform_weights<2>, transform_weights<4>},
     multiply,
 };

@@ -39,9 +39,16 @@ struct WinogradTile {
   bool follows = false;  // the tile before lies on the left of this one
 };
 
+// What an image's elements are; all else is float32.
+enum class WinogradNumber : std::uint8_t { kFloat32, kBfloat16 };
+
+constexpr std::size_t bytes_of(WinogradNumber number) {
+  return number == WinogradNumber::kFloat32 ? 4 : 2;
+}
+
 // One block of channels of an image.
 struct WinogradPlane {
-  float* data;  // not written where it is an input
+  void* data;  // not written where it is an input
   std::size_t row_stride;
   std::size_t column_stride;
 };
@@ -68,8 +75,8 @@ struct WinogradActivation {
 
 // activation(x + bias + residual) for one block of channels, the last of which may not exist; those become zero.
 struct WinogradEpilogue {
-  const float* bias = nullptr;      // `lanes` values
-  const float* residual = nullptr;  // a plane like the output's, which may be the output itself; or null
+  const float* bias = nullptr;     // `lanes` values
+  const void* residual = nullptr;  // a plane like the output's, which may be the output itself; or null
   WinogradActivation activation;
   std::size_t channels = 0;  // how many of the lanes exist
 };
@@ -78,15 +85,17 @@ struct WinogradLoops {
   std::size_t lanes;       // channels in a block
   std::size_t most_tiles;  // that multiply() takes at once
 
-  // Each of these tables has a function for kF2 and one for kF4.
+  // Each of these tables has a function for kF2 and one for kF4; of those that touch images there is one for each
+  // number.
 
   // Transforms the windows of `count` tiles in one input plane. Value p of tile t goes to to[p * point_stride + t *
   // lanes].
-  void (*transform_input[2])(const WinogradTile* tiles, std::size_t count, const WinogradPlane& plane, float* to,
-                             std::size_t point_stride);
+  void (*transform_input[2][2])(const WinogradTile* tiles, std::size_t count, const WinogradPlane& plane, float* to,
+                                std::size_t point_stride);
   // The other way: tiles from products, value p of tile t at products[p * point_stride + t * lanes], to a plane.
-  void (*transform_output[2])(const WinogradTile* tiles, std::size_t count, const float* products,
-                              std::size_t point_stride, const WinogradEpilogue& epilogue, const WinogradPlane& plane);
+  void (*transform_output[2][2])(const WinogradTile* tiles, std::size_t count, const float* products,
+                                 std::size_t point_stride, const WinogradEpilogue& epilogue,
+                                 const WinogradPlane& plane);
   // Weights of one panel, [channel][9][output], to their values at the points: that of point p goes to
   // to[p * point_stride + channel * width + output]. `width` is the number of outputs, a multiple of lanes.
   void (*transform_weights[2])(const float* panel, std::size_t channels, std::size_t width, float* to,
@@ -99,6 +108,9 @@ struct WinogradLoops {
                    const float* columns, float* to, std::size_t vector_stride, bool adds);
 };
 
+constexpr std::size_t number_index(WinogradNumber number) {
+  return static_cast<std::size_t>(number);
+}
 constexpr std::size_t form_index(WinogradForm form) {
   return form == WinogradForm::kF2 ? 0 : 1;
 }

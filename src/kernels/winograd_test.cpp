@@ -1,5 +1,6 @@
 #include "kernels/winograd.h"
 
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -82,6 +83,48 @@ double apply(const WinogradActivation& f, double x) {
   return x;
 }
 
+// The nearest bfloat16, of two the even one.
+std::uint16_t to_bf16(float value) {
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  if (std::isnan(value)) return 0x7FC0;
+  return static_cast<std::uint16_t>((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
+}
+
+float from_bf16(std::uint16_t half) {
+  return std::bit_cast<float>(static_cast<std::uint32_t>(half) << 16);
+}
+
+// An image as a convolution reads or leaves it.
+class Image {
+ public:
+  Image(std::size_t elements, WinogradNumber number)
+      : number_(number), elements_(elements), memory_((elements * bytes_of(number) + 3) / 4) {}
+
+  void* data() const { return memory_.data(); }
+  void set(std::span<const float> values) const {
+    for (std::size_t i = 0; i < elements_; ++i) {
+      if (number_ == WinogradNumber::kFloat32) {
+        memory_.data()[i] = values[i];
+      } else {
+        static_cast<std::uint16_t*>(data())[i] = to_bf16(values[i]);
+      }
+    }
+  }
+  std::vector<float> values() const {
+    std::vector<float> values;
+    for (std::size_t i = 0; i < elements_; ++i) {
+      values.push_back(number_ == WinogradNumber::kFloat32 ? memory_.data()[i]
+                                                           : from_bf16(static_cast<const std::uint16_t*>(data())[i]));
+    }
+    return values;
+  }
+
+ private:
+  WinogradNumber number_;
+  std::size_t elements_;
+  Buffer memory_;
+};
+
 // Inputs after a ReLU and weights as He initialises them. Channels that fill up a block are NaN in the input, which
 // nobody may use, and must be zero in the output.
 class Experiment {
@@ -117,18 +160,27 @@ class Experiment {
     for (std::size_t panel = 0; panel < winograd.weights().panels(); ++panel) {
       winograd.weights().pack(weights_.data(), panel, packed.data());
     }
-    const Buffer output(residual_.size());
-    if (case_.in_place) {
-      std::memcpy(output.data(), residual_.data(), output.size() * sizeof(float));
-    } else {
-      std::fill_n(output.data(), output.size(), std::numeric_limits<float>::quiet_NaN());
+    const Image input(input_.size(), case_.problem.input_number);
+    input.set({input_.data(), input_.size()});
+    const Image output(residual_.size(), case_.problem.output_number);
+    const Image other(residual_.size(), case_.problem.output_number);
+    (case_.in_place ? output : other).set({residual_.data(), residual_.size()});
+    if (!case_.in_place) {
+      output.set(std::vector<float>(residual_.size(), std::numeric_limits<float>::quiet_NaN()));
     }
     const Buffer scratch(winograd.scratch_bytes() / sizeof(float));
-    const float* const residual = case_.in_place ? output.data() : residual_.data();
-    winograd.run({input_.data(), packed.data(), case_.bias ? bias_.data() : nullptr,
-                  case_.residual ? residual : nullptr, output.data(), scratch.data(), case_.activation},
+    const void* const residual = (case_.in_place ? output : other).data();
+    winograd.run({input.data(), packed.data(), case_.bias ? bias_.data() : nullptr, case_.residual ? residual : nullptr,
+                  output.data(), scratch.data(), case_.activation},
                  threads);
-    return {output.data(), output.data() + output.size()};
+    return output.values();
+  }
+
+  // Makes every element of the images one that bfloat16 has.
+  void round_images() {
+    for (const Buffer* buffer : {&input_, &residual_}) {
+      for (std::size_t i = 0; i < buffer->size(); ++i) buffer->data()[i] = from_bf16(to_bf16(buffer->data()[i]));
+    }
   }
 
   // The relative root mean square error against float64. Fails where an unused channel is not zero.
@@ -267,6 +319,38 @@ TEST_P(WinogradTest, AppliesActivations) {
 TEST_P(WinogradTest, HasTheAccuracyOfFloat32) {
   for (const I channels : {64, 512}) {
     check({make_problem(1, channels, 24, 38, 38, 1, 1, 1, 1), false}, 2e-6, 7);
+  }
+}
+
+// Images of bfloat16 give what the same images of float32 give, rounded; also what cannot be rounded up.
+TEST_P(WinogradTest, ReadsAndWritesBfloat16) {
+  for (const WinogradLoopsRow& row : winograd_loops_rows()) {
+    if (!row.supported()) continue;
+    for (const float added_bias : {0.0F, 3e38F, std::numeric_limits<float>::quiet_NaN()}) {
+      Case c{make_problem(2, 40, 37, 13, 18, 1, 0, 1, 1)};
+      c.residual = true;
+      const auto run = [&](WinogradNumber input, WinogradNumber output, bool in_place, int threads) {
+        c.problem.input_number = input;
+        c.problem.output_number = output;
+        c.in_place = in_place;
+        Experiment experiment(c, static_cast<I>(row.loops->lanes), 3, added_bias);
+        experiment.round_images();
+        return experiment.run(*row.loops, GetParam(), WinogradStorage::kPlain, threads, threads);
+      };
+      using enum WinogradNumber;
+      const std::vector<float> wide = run(kFloat32, kFloat32, false, 1);
+      for (const WinogradNumber input : {kFloat32, kBfloat16}) {
+        for (const bool in_place : {false, true}) {
+          const std::vector<float> half = run(input, kBfloat16, in_place, 2);
+          ASSERT_EQ(half.size(), wide.size());
+          for (std::size_t i = 0; i < wide.size(); ++i) {
+            ASSERT_EQ(to_bf16(half[i]), to_bf16(wide[i])) << row.name << ", element " << i << ": " << wide[i];
+          }
+        }
+      }
+      const std::vector<float> same = run(kBfloat16, kFloat32, false, 2);
+      EXPECT_EQ(std::memcmp(same.data(), wide.data(), wide.size() * sizeof(float)), 0) << row.name;
+    }
   }
 }
 
