@@ -89,6 +89,8 @@ class Backend {
  public:
   virtual ~Backend() = default;
   virtual std::string_view name() const = 0;
+  // Whether, on this CPU, it multiplies bfloat16 in instructions whose attribute `precision` is "bf16".
+  virtual bool computes_bf16() const { return false; }
   // `block` and `constants` outlive the result. Throws Error for a block the backend cannot run.
   virtual std::unique_ptr<CompiledSubgraph> build(const program::Block& block, std::span<const Tensor> constants,
                                                   const BuildOptions& options) const = 0;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include "backends/onednn/engine.h"
 
@@ -15,6 +16,7 @@ using kernels::WinogradStorage;
 
 constexpr AlgorithmRow kAlgorithms[] = {
     {Algorithm::kDirect, "direct"},
+    {Algorithm::kDirectBf16, "direct-bf16"},
     {Algorithm::kOnednnWinograd, "onednn-winograd"},
     {Algorithm::kWinogradF2, "winograd-f2"},
     {Algorithm::kWinogradF4, "winograd-f4"},
@@ -35,6 +37,31 @@ constexpr double kWeightBytesPerCycle = 6;
 // So many tiles share plain weights once they are transformed.
 constexpr double kTilesOfPlainWeights = 112;
 
+// To convert a vector between float32 and bfloat16, in a pass of its own.
+constexpr double kConversionCycles = 8;
+
+double product(const kernels::WindowDims& sizes) {
+  return std::accumulate(sizes.begin(), sizes.end(), 1.0,
+                         [](double a, std::int64_t b) { return a * static_cast<double>(b); });
+}
+
+// What a core needs for the direct algorithm. bfloat16 is multiplied, and read, at twice the rate.
+double direct_cycles(bool bf16, const ConvolutionProblem& problem, double lanes) {
+  const double speed = bf16 ? 2 : 1;
+  const auto batch = static_cast<double>(problem.batch);
+  const double input_vectors = batch * std::ceil(static_cast<double>(problem.inputs) / lanes);
+  const double output_vectors = batch * std::ceil(static_cast<double>(problem.outputs) / lanes);
+  const double pixels = product(problem.window.output);
+  const double weights = product(problem.window.kernel) * static_cast<double>(problem.inputs / problem.groups);
+  const double weight_bytes = weights * static_cast<double>(problem.outputs) * sizeof(float);
+  double cycles = output_vectors * pixels * weights / kProductsPerCycle + weight_bytes / kWeightBytesPerCycle;
+  cycles /= speed;
+  if (bf16 != problem.bf16_input) cycles += kConversionCycles * input_vectors * product(problem.window.input);
+  if (!bf16 && problem.bf16_output) cycles += kConversionCycles * output_vectors * pixels;
+  return cycles;
+}
+
+// What a core needs for a convolution, of 3 × 3 where the algorithm is our own.
 double expected_cycles(Algorithm algorithm, const ConvolutionProblem& problem) {
   // Slower than ours; and a block of channels that is padding but for a few is transformed in vain.
   if (algorithm == Algorithm::kOnednnWinograd ||
@@ -42,20 +69,14 @@ double expected_cycles(Algorithm algorithm, const ConvolutionProblem& problem) {
     return std::numeric_limits<double>::infinity();
   }
   const double lanes = has_avx512() ? 16 : 8;
+  if (!is_own(algorithm)) return direct_cycles(algorithm == Algorithm::kDirectBf16, problem, lanes);
   const double input_blocks = std::ceil(static_cast<double>(problem.inputs) / lanes);
   const double output_blocks = std::ceil(static_cast<double>(problem.outputs) / lanes);
-  // For each element of the kernel.
-  const double weights = static_cast<double>(problem.inputs / problem.groups) * output_blocks;
+  const double weights = static_cast<double>(problem.inputs) * output_blocks;  // for each element of the kernel
   const double weight_cycles = weights * lanes * sizeof(float) / kWeightBytesPerCycle;
   const auto batch = static_cast<double>(problem.batch);
-  const auto depth = static_cast<double>(problem.window.output[0]);
   const auto height = static_cast<double>(problem.window.output[1]);
   const auto width = static_cast<double>(problem.window.output[2]);
-  if (!is_own(algorithm)) {
-    double elements = 1;
-    for (const std::int64_t size : problem.window.kernel) elements *= static_cast<double>(size);
-    return elements * (batch * depth * height * width * weights / kProductsPerCycle + weight_cycles);
-  }
 
   const auto side = static_cast<double>(kernels::tile_side(form_of(algorithm)));
   const auto points = static_cast<double>(kernels::point_count(form_of(algorithm)));
@@ -83,8 +104,17 @@ std::string_view name_of(Algorithm algorithm) {
   return std::ranges::find(kAlgorithms, algorithm, &AlgorithmRow::algorithm)->name;
 }
 
+bool prefers_bf16(std::int64_t rows, std::int64_t depth, std::int64_t columns) {
+  // The left side is converted, one pass over it; products and the right side, which comes from memory, take half.
+  const double vectors = static_cast<double>(depth) / 16;
+  const double weights = static_cast<double>(depth) * static_cast<double>(columns);
+  const double saved = static_cast<double>(rows) * weights / 16 / kProductsPerCycle / 2 +
+                       weights * sizeof(float) / kWeightBytesPerCycle / 2;
+  return saved > kConversionCycles * static_cast<double>(rows) * vectors;
+}
+
 bool is_own(Algorithm algorithm) {
-  return algorithm != Algorithm::kDirect && algorithm != Algorithm::kOnednnWinograd;
+  return algorithm >= Algorithm::kWinogradF2;
 }
 
 WinogradForm form_of(Algorithm algorithm) {
@@ -104,6 +134,7 @@ const kernels::WinogradLoops* winograd_loops() {
 
 bool is_candidate(Algorithm algorithm, const ConvolutionProblem& problem) {
   if (algorithm == Algorithm::kDirect) return true;
+  if (algorithm == Algorithm::kDirectBf16) return problem.may_use_bf16;
   const kernels::Window& window = problem.window;
   const bool three_by_three = window.rank == 2 && window.kernel[1] == 3 && window.kernel[2] == 3;
   const bool dense = problem.groups == 1 && window.stride[1] == 1 && window.stride[2] == 1;

@@ -14,6 +14,7 @@ namespace lanner::backends::onednn {
 
 enum class Algorithm : std::uint8_t {
   kDirect,          // oneDNN's
+  kDirectBf16,      // oneDNN's, of bfloat16
   kOnednnWinograd,  // oneDNN's
   kWinogradF2,      // kernels/winograd.h, weights kept transformed
   kWinogradF4,
@@ -27,7 +28,13 @@ struct ConvolutionProblem {
   std::int64_t inputs;   // channels, all groups
   std::int64_t outputs;  // channels, all groups
   kernels::Window window;
+  bool may_use_bf16 = false;
+  bool bf16_input = false;   // as it lies
+  bool bf16_output = false;  // as its readers want it
 };
+
+// What a choice supposes of the number of rows where it must be the same for any.
+inline constexpr std::int64_t kTypicalRows = 100;
 
 struct AlgorithmRow {
   Algorithm algorithm;
@@ -45,6 +52,9 @@ struct Expectation {
 };
 // The candidates, the one that is expected to be the fastest first. There is always one.
 std::vector<Expectation> expectations(const ConvolutionProblem& problem);
+
+// Whether a matrix product of [rows, depth] and [depth, columns] is expected to be faster of bfloat16.
+bool prefers_bf16(std::int64_t rows, std::int64_t depth, std::int64_t columns);
 
 // For the algorithms of kernels/winograd.h.
 bool is_own(Algorithm algorithm);

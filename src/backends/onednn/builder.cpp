@@ -41,6 +41,7 @@ Builder::Builder(const program::Block& block, std::span<const Tensor> constants,
       options_(options),
       plan_(std::make_unique<Plan>(options.threads)) {
   slots_.resize(block.slots.size());
+  numbers_ = numbers_of(block);
   last_use_.assign(block.slots.size(), -1);
   const int count = static_cast<int>(block.instructions.size());
   for (int i = 0; i < count; ++i) {
@@ -105,7 +106,7 @@ void Builder::return_output(std::size_t index) {
   const bool is_view =
       buffer.place == Buffer::Place::kPart && buffer.offset == 0 && plan_->buffer(buffer.index).bytes == buffer.bytes;
   const int whole = is_view ? buffer.index : stored.buffer;
-  if (plan_->buffer(whole).place == Buffer::Place::kArena && is_plain(stored.desc)) {
+  if (plan_->buffer(whole).place == Buffer::Place::kArena && stored.desc == plain_desc(stored.desc.dims())) {
     plan_->return_buffer(whole, static_cast<int>(index));
     return;
   }
@@ -176,6 +177,11 @@ bool OperatorBuilder::has(int input) const {
 
 const Shape& OperatorBuilder::shape(int input) const {
   return builder_.slots_[slot(input)].shape;
+}
+
+Number OperatorBuilder::output_number() const {
+  const SlotIndex output = instruction_.outputs.empty() ? kNoSlot : instruction_.outputs[0];
+  return output == kNoSlot ? Number::f32 : builder_.numbers_[output];
 }
 
 const Tensor* OperatorBuilder::constant(int input) const {

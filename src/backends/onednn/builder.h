@@ -11,6 +11,7 @@
 #include "backends/backend.h"
 #include "backends/onednn/engine.h"
 #include "backends/onednn/plan.h"
+#include "backends/onednn/precision.h"
 #include "backends/onednn/weights.h"
 #include "profile/recorder.h"
 #include "program/program.h"
@@ -72,6 +73,7 @@ class Builder {
   std::vector<Slot> slots_;
   std::vector<WeightRequest> weights_;  // packed together when everything else is built
   std::vector<int> weight_buffers_;     // where each goes
+  std::vector<Number> numbers_;         // that each slot is kept as
   std::vector<int> last_use_;  // of each slot: the last instruction that reads it; past all of them for an output
   int current_ = 0;            // the instruction being built, or their number while outputs are returned
   std::optional<std::vector<Choice>> choices_;  // while surveying
@@ -88,6 +90,9 @@ class OperatorBuilder {
   int input_count() const { return static_cast<int>(instruction_.inputs.size()); }
   bool has(int input) const;
   const Shape& shape(int input) const;  // throws `op.input` when absent
+  // Whether the instruction multiplies bfloat16, and what its output is to be kept as.
+  Bf16 use_of_bf16() const { return onednn::use_of_bf16(instruction_); }
+  Number output_number() const;
   // Null for an input that is absent or not a constant.
   const Tensor* constant(int input) const;
   // The first element of a constant float32 input; nothing when it is absent. Throws `op.input` when it is not

@@ -19,7 +19,6 @@ using dnnl::convolution_forward;
 using dnnl::prop_kind;
 
 constexpr int kResidual = 3;
-constexpr std::int64_t kTypicalRows = 100;
 
 enum class Residual : std::uint8_t { kNone, kSum, kBinary };
 
@@ -75,7 +74,14 @@ class ConvBuilder {
     if (builder_.has(2) && builder_.shape(2) != Shape{w[0]}) {
       base::invalid("op.shape", "the bias must have shape [{}], but has {}", w[0], builder_.shape(2).to_string());
     }
-    problem_ = {x[0], groups, x[1], w[0], kernels::make_window(attributes, x, kernel)};
+    problem_ = {x[0],
+                groups,
+                x[1],
+                w[0],
+                kernels::make_window(attributes, x, kernel),
+                builder_.use_of_bf16() != Bf16::kNo,
+                builder_.input(0).desc.data_type() == Number::bf16,
+                builder_.output_number() == Number::bf16};
     weight_dims_ = dims_of(w);
     if (groups > 1) {
       weight_dims_[0] /= groups;
@@ -97,6 +103,8 @@ class ConvBuilder {
       // A program may come from another CPU.
       if (builder_.uses_choices() && is_candidate(row->algorithm, problem_)) algorithm_ = row->algorithm;
     }
+    if (builder_.use_of_bf16() == Bf16::kMust) algorithm_ = Algorithm::kDirectBf16;
+    if (algorithm_ == Algorithm::kDirectBf16 && !choose_bf16()) algorithm_ = Algorithm::kDirect;
     if (builder_.surveys()) offer(candidates);
   }
 
@@ -107,6 +115,7 @@ class ConvBuilder {
                   static_cast<double>(problem_.outputs);
     for (const auto& [algorithm, cycles] : candidates) {
       if (algorithm == Algorithm::kOnednnWinograd && !choose_onednn_winograd()) continue;
+      if (algorithm == Algorithm::kDirectBf16 && !choose_bf16()) continue;
       choice.candidates.push_back({std::string(name_of(algorithm)), cycles});
     }
     activation_fused_ = true;
@@ -130,7 +139,9 @@ class ConvBuilder {
     if (builder_.has(2)) text += ", bias";
     if (builder_.has(kResidual)) text += ", residual";
     const std::string activation = builder_.attributes().get_string("activation", "");
-    return activation.empty() ? text : text + ", " + activation;
+    if (!activation.empty()) text += ", " + activation;
+    if (problem_.may_use_bf16) text += ", bf16 allowed" + kept_text(builder_);
+    return text;
   }
 
   convolution_forward::primitive_desc make(algorithm how, const Desc& src, const Desc& dst, Residual residual,
@@ -140,7 +151,7 @@ class ConvBuilder {
     const Dims dilates = spatial(window, window.dilation, 1);
     const Dims begin = spatial(window, window.pad_begin);
     const Dims end = spatial(window, window.pad_end);
-    const Desc weights = any_desc(weight_dims_);
+    const Desc weights = any_desc(weight_dims_, src.data_type());
     const auto description =
         builder_.has(2) ? convolution_forward::desc(prop_kind::forward_inference, how, src, weights,
                                                     plain_desc({problem_.outputs}), dst, strides, dilates, begin, end)
@@ -148,7 +159,9 @@ class ConvBuilder {
                                                     dilates, begin, end);
     dnnl::post_ops post;
     if (residual == Residual::kSum) post.append_sum();
-    if (residual == Residual::kBinary) post.append_binary(algorithm::binary_add, dst);
+    if (residual == Residual::kBinary) {
+      post.append_binary(algorithm::binary_add, in_number(dst, builder_.input(kResidual).desc.data_type()));
+    }
     if (with_activation) {
       for (const ElementwiseStep& step : activation_) post.append_eltwise(1.0F, step.algorithm, step.alpha, step.beta);
     }
@@ -160,9 +173,16 @@ class ConvBuilder {
   // The residual is summed in place.
   Residual residual() const { return builder_.has(kResidual) ? Residual::kSum : Residual::kNone; }
   // A picture's few channels are read as they lie.
-  Desc src_desc() const {
+  Desc src_desc(Number number = Number::f32) const {
     const Dims x = dims_of(builder_.shape(0));
-    return problem_.inputs < 8 ? any_desc(x) : blocked_desc(x);
+    return problem_.inputs < 8 ? any_desc(x, number) : blocked_desc(x, number);
+  }
+
+  // False where oneDNN has only a reference loop.
+  bool choose_bf16() {
+    const Desc dst = blocked_desc(dims_of(shape_), builder_.output_number());
+    primitive_ = make(algorithm::convolution_direct, src_desc(Number::bf16), dst, residual(), true);
+    return primitive_ && !is_reference(primitive_.impl_info_str());
   }
 
   // False where oneDNN has no Winograd for the problem.
@@ -181,6 +201,7 @@ class ConvBuilder {
   // The best primitive that oneDNN has.
   void choose_primitive() {
     if (algorithm_ == Algorithm::kOnednnWinograd && choose_onednn_winograd()) return;
+    if (algorithm_ == Algorithm::kDirectBf16 && choose_bf16()) return;
     algorithm_ = Algorithm::kDirect;
     const Dims x = dims_of(builder_.shape(0));
     const Dims y = dims_of(shape_);
@@ -198,9 +219,11 @@ class ConvBuilder {
       to = builder_.new_buffer(dst);
     } else if (builder_.may_overwrite(kResidual) && builder_.input(kResidual).desc == dst) {
       to = builder_.input(kResidual);
-    } else if (!builder_.may_overwrite(kResidual) && use_binary_residual()) {
+    } else if ((!builder_.may_overwrite(kResidual) || builder_.input(kResidual).desc.data_type() != dst.data_type()) &&
+               use_binary_residual()) {
       dst = primitive_.dst_desc();
-      arguments.push_back({DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1, builder_.input(kResidual, dst)});
+      const Desc residual = in_number(dst, builder_.input(kResidual).desc.data_type());
+      arguments.push_back({DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1, builder_.input(kResidual, residual)});
       to = builder_.new_buffer(dst);
     } else {
       to = builder_.new_buffer(dst);
@@ -217,13 +240,27 @@ class ConvBuilder {
 
   void emit_own() {
     const kernels::Window& window = problem_.window;
-    const kernels::WinogradProblem problem{problem_.batch,   problem_.inputs,     problem_.outputs,    window.input[1],
-                                           window.input[2],  window.pad_begin[1], window.pad_begin[2], window.output[1],
-                                           window.output[2], window.dilation[1],  window.dilation[2]};
+    const auto number = [](bool bf16) {
+      return bf16 ? kernels::WinogradNumber::kBfloat16 : kernels::WinogradNumber::kFloat32;
+    };
+    const kernels::WinogradProblem problem{problem_.batch,
+                                           problem_.inputs,
+                                           problem_.outputs,
+                                           window.input[1],
+                                           window.input[2],
+                                           window.pad_begin[1],
+                                           window.pad_begin[2],
+                                           window.output[1],
+                                           window.output[2],
+                                           window.dilation[1],
+                                           window.dilation[2],
+                                           number(problem_.bf16_input),
+                                           number(problem_.bf16_output)};
     const kernels::Winograd winograd(*winograd_loops(), form_of(algorithm_), storage_of(algorithm_), problem,
                                      builder_.threads());
-    const Desc dst = blocked_desc(dims_of(shape_));
-    const int input = builder_.input(0, blocked_desc(dims_of(builder_.shape(0)))).buffer;
+    const Desc dst = blocked_desc(dims_of(shape_), builder_.output_number());
+    const Number input_number = problem_.bf16_input ? Number::bf16 : Number::f32;
+    const int input = builder_.input(0, blocked_desc(dims_of(builder_.shape(0)), input_number)).buffer;
     const int weights = builder_.packed(1, winograd.weights());
     const int bias = builder_.has(2) ? builder_.plain_input(2).buffer : -1;
     const int residual = builder_.has(kResidual) ? builder_.input(kResidual, dst).buffer : -1;
@@ -239,7 +276,7 @@ class ConvBuilder {
 
   // Takes the residual as a second operand, where that is as fast as summing in place.
   bool use_binary_residual() {
-    if (!activation_fused_ || algorithm_ != Algorithm::kDirect) return false;
+    if (!activation_fused_ || algorithm_ == Algorithm::kOnednnWinograd) return false;
     auto primitive =
         make(algorithm::convolution_direct, primitive_.src_desc(), primitive_.dst_desc(), Residual::kBinary, true);
     if (!primitive || std::string_view(primitive.impl_info_str()) != primitive_.impl_info_str()) return false;

@@ -16,12 +16,23 @@ const dnnl::engine& engine() {
   return engine;
 }
 
+namespace {
+
+bool has_isa(dnnl::cpu_isa wanted) {
+  const auto isa = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
+  const auto needed = static_cast<unsigned>(wanted);
+  return (isa & needed) == needed;
+}
+
+}  // namespace
+
 bool has_avx512() {
-  static const bool found = [] {
-    const auto isa = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
-    const auto needed = static_cast<unsigned>(dnnl::cpu_isa::avx512_core);
-    return (isa & needed) == needed;
-  }();
+  static const bool found = has_isa(dnnl::cpu_isa::avx512_core);
+  return found;
+}
+
+bool has_bf16() {
+  static const bool found = has_isa(dnnl::cpu_isa::avx512_core_bf16);
   return found;
 }
 
@@ -30,25 +41,30 @@ Dims dims_of(const Shape& shape) {
   return {shape.begin(), shape.end()};
 }
 
-Desc plain_desc(const Dims& dims) {
+Desc plain_desc(const Dims& dims, Number number) {
   Dims strides(dims.size());
   dnnl::memory::dim stride = 1;
   for (std::size_t i = dims.size(); i-- > 0;) {
     strides[i] = stride;
     stride *= dims[i] > 0 ? dims[i] : 1;
   }
-  return {dims, dnnl::memory::data_type::f32, strides};
+  return {dims, number, strides};
 }
 
-Desc blocked_desc(const Dims& dims) {
+Desc blocked_desc(const Dims& dims, Number number) {
   constexpr Tag kBlocks16[] = {Tag::nCw16c, Tag::nChw16c, Tag::nCdhw16c};
   constexpr Tag kBlocks8[] = {Tag::nCw8c, Tag::nChw8c, Tag::nCdhw8c};
-  if (dims.size() < 3 || dims.size() > 5) return plain_desc(dims);
-  return {dims, dnnl::memory::data_type::f32, (has_avx512() ? kBlocks16 : kBlocks8)[dims.size() - 3]};
+  if (dims.size() < 3 || dims.size() > 5) return plain_desc(dims, number);
+  return {dims, number, (has_avx512() ? kBlocks16 : kBlocks8)[dims.size() - 3]};
 }
 
-Desc any_desc(const Dims& dims) {
-  return {dims, dnnl::memory::data_type::f32, Tag::any};
+Desc any_desc(const Dims& dims, Number number) {
+  return {dims, number, Tag::any};
+}
+
+Desc in_number(Desc desc, Number number) {
+  desc.data.data_type = dnnl::memory::convert_to_c(number);
+  return desc;
 }
 
 void fail(dnnl_status_t status, std::string_view what) {

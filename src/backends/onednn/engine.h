@@ -14,23 +14,29 @@ namespace lanner::backends::onednn {
 using Desc = dnnl::memory::desc;
 using Dims = dnnl::memory::dims;
 using Tag = dnnl::memory::format_tag;
+using Number = dnnl::memory::data_type;
 
 // The one CPU engine of the process. Its primitive cache is off: plans are cached by us, and are the only cache.
 const dnnl::engine& engine();
 
 // Whether the CPU (and DNNL_MAX_CPU_ISA) lets oneDNN use AVX-512.
 bool has_avx512();
+// And instructions that multiply bfloat16; without them bfloat16 would be slower than float32.
+bool has_bf16();
 
 // A row-major descriptor; a scalar is a vector of one element.
-Desc plain_desc(const Dims& dims);
+Desc plain_desc(const Dims& dims, Number number = Number::f32);
 inline bool is_plain(const Desc& desc) {
-  return desc == plain_desc(desc.dims());
+  return desc == plain_desc(desc.dims(), desc.data_type());
 }
 // The layout that convolutions run in, channels in blocks of the vector width, for images and the like (rank 3 to 5);
 // any other rank is plain.
-Desc blocked_desc(const Dims& dims);
+Desc blocked_desc(const Dims& dims, Number number = Number::f32);
 // `dims` with oneDNN's choice of layout.
-Desc any_desc(const Dims& dims);
+Desc any_desc(const Dims& dims, Number number = Number::f32);
+
+// The same layout of other numbers.
+Desc in_number(Desc desc, Number number);
 
 Dims dims_of(const Shape& shape);
 

@@ -23,20 +23,22 @@ std::int64_t channel_block() {
 }
 
 bool is_blocked(const Desc& desc) {
-  return !is_plain(desc) && desc == blocked_desc(desc.dims());
+  return !is_plain(desc) && desc == blocked_desc(desc.dims(), desc.data_type());
 }
 
 // Blocks of channels, unless a seam would fall inside one or nothing is blocked yet.
 class JoinedLayout {
  public:
-  JoinedLayout(bool any_blocked, int axis, const std::vector<std::int64_t>& sizes)
+  JoinedLayout(bool any_blocked, Number number, int axis, const std::vector<std::int64_t>& sizes)
       : blocked_(any_blocked &&
-                 (axis != 1 || std::ranges::all_of(sizes, [](auto size) { return size % channel_block() == 0; }))) {}
+                 (axis != 1 || std::ranges::all_of(sizes, [](auto size) { return size % channel_block() == 0; }))),
+        number_(number) {}
 
-  Desc operator()(const Dims& dims) const { return blocked_ ? blocked_desc(dims) : plain_desc(dims); }
+  Desc operator()(const Dims& dims) const { return blocked_ ? blocked_desc(dims, number_) : plain_desc(dims, number_); }
 
  private:
   bool blocked_;
+  Number number_;
 };
 
 // Puts the inputs, which lie as they must, one after another into `whole`.
@@ -78,7 +80,8 @@ class InPlaceConcat {
   const Stored& whole_;
 };
 
-// Whether every input, brought to its place's layout, starts where a cache line does; of plain layouts any place will do.
+// Whether every input, brought to its place's layout, starts where a cache line does; of plain layouts any place will
+// do.
 bool may_be_placed(OperatorBuilder& builder, const std::vector<int>& inputs, const JoinedLayout& layout) {
   return std::ranges::all_of(inputs, [&](int input) {
     const Desc desc = layout(dims_of(builder.shape(input)));
@@ -128,14 +131,17 @@ void build_concat(OperatorBuilder& builder) {
   std::vector<int> inputs;
   std::vector<std::int64_t> sizes;
   bool blocked = false;
+  Number number = Number::f32;
   for (int i = 0; i < builder.input_count(); ++i) {
     if (builder.shape(i).element_count() == 0) continue;
     inputs.push_back(i);
     sizes.push_back(builder.shape(i)[axis]);
-    blocked = blocked || is_blocked(builder.input(i).desc);
+    const Desc given = builder.input(i).desc;
+    blocked = blocked || is_blocked(given);
+    if (given.data_type() == Number::bf16) number = Number::bf16;
   }
   // What only leaves the block leaves it plain.
-  const JoinedLayout layout(blocked && builder.is_read_inside(0), axis, sizes);
+  const JoinedLayout layout(blocked && builder.is_read_inside(0), number, axis, sizes);
   const Stored to = builder.new_buffer(layout(dims_of(shape)));
   const bool in_order = is_outermost(shape, axis);
   if (in_order && may_be_placed(builder, inputs, layout)) {
@@ -167,7 +173,8 @@ void build_split(OperatorBuilder& builder) {
   const Shape shape = builder.shape(0);
   const int axis = kernels::normalize_axis(builder.attributes().get_int("axis", 0), shape.rank());
   const std::vector<std::int64_t> sizes = part_sizes(builder, shape[axis]);
-  const JoinedLayout layout(!is_plain(builder.input(0).desc), axis, sizes);
+  const Desc given = builder.input(0).desc;
+  const JoinedLayout layout(!is_plain(given), given.data_type(), axis, sizes);
   const Stored from = builder.input(0, layout(dims_of(shape)));
   Dims offsets(static_cast<std::size_t>(shape.rank()), 0);
   std::size_t offset = 0;

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "backends/onednn/algorithm.h"
 #include "backends/onednn/operators.h"
 #include "base/fail.h"
 
@@ -30,14 +31,16 @@ struct Product {
 struct ProductAlgorithm {
   std::string_view name;
   bool inner_product;
-  bool gemm;        // the implementation over BLAS, where the best one is another
-  double expected;  // time, the lower the likelier to be the least
+  bool gemm;  // the implementation over BLAS, where the best one is another
+  bool bf16;
+  double expected;  // time, the lower the likelier to be the least; of bfloat16, where it is preferred
 };
 
-constexpr ProductAlgorithm kProductAlgorithms[] = {{"matmul", false, false, 1.0},
-                                                   {"inner-product", true, false, 1.1},
-                                                   {"matmul-gemm", false, true, 1.2},
-                                                   {"inner-product-gemm", true, true, 1.3}};
+constexpr ProductAlgorithm kProductAlgorithms[] = {
+    {"matmul", false, false, false, 1.0},     {"inner-product", true, false, false, 1.1},
+    {"matmul-gemm", false, true, false, 1.2}, {"inner-product-gemm", true, true, false, 1.3},
+    {"matmul-bf16", false, false, true, 0.5}, {"inner-product-bf16", true, false, true, 0.6},
+};
 
 bool is_gemm(const dnnl::primitive_desc_base& primitive) {
   return std::string_view(primitive.impl_info_str()).find("gemm:jit") != std::string_view::npos;
@@ -46,25 +49,36 @@ bool is_gemm(const dnnl::primitive_desc_base& primitive) {
 class ProductBuilder {
  public:
   ProductBuilder(OperatorBuilder& builder, const Product& product, const Shape& shape)
-      : builder_(builder), product_(product), shape_(shape), constant_(builder.constant(1) != nullptr) {}
+      : builder_(builder), product_(product), shape_(shape), constant_(builder.constant(1) != nullptr) {
+    if (!constant_ || product_.b_from.dims().size() != 2) return;
+    const std::int64_t rows = builder.any_rows() ? kTypicalRows : product_.y[0];
+    may_use_bf16_ = builder.use_of_bf16() != Bf16::kNo;
+    prefers_bf16_ = builder.use_of_bf16() == Bf16::kMust ||
+                    (may_use_bf16_ && prefers_bf16(rows, product_.b_from.dims()[0], product_.y[1]));
+  }
 
   void build() {
     const ProductAlgorithm* algorithm = choose();
-    const Stored to = builder_.new_buffer(plain_desc(product_.y));
+    const Desc a = in_number(product_.a, number_of(*algorithm));
+    const Stored to = builder_.new_buffer(y_desc(*algorithm));
     if (algorithm->inner_product) {
-      const auto primitive = make_inner_product(algorithm->gemm);
-      emit(inner_product_forward(primitive), product_.b_from.permute_axes({1, 0}), primitive.weights_desc(),
+      const auto primitive = make_inner_product(*algorithm);
+      emit(inner_product_forward(primitive), a, product_.b_from.permute_axes({1, 0}), primitive.weights_desc(),
            primitive.scratchpad_desc(), plain_desc({product_.y.back()}), to);
     } else {
-      const auto primitive = make_matmul(algorithm->gemm);
-      emit(matmul(primitive), product_.b_from, primitive.weights_desc(), primitive.scratchpad_desc(), bias_desc(), to);
+      const auto primitive = make_matmul(*algorithm);
+      emit(matmul(primitive), a, product_.b_from, primitive.weights_desc(), primitive.scratchpad_desc(), bias_desc(),
+           to);
     }
-    builder_.define(shape_, {to.buffer, plain_desc(dims_of(shape_))});
+    builder_.define(shape_, {to.buffer, plain_desc(dims_of(shape_), to.desc.data_type())});
   }
 
  private:
   const ProductAlgorithm* choose() {
     const ProductAlgorithm* result = kProductAlgorithms;
+    for (const ProductAlgorithm& row : kProductAlgorithms) {
+      if (row.bf16 && prefers_bf16_ && expected(row) < expected(*result) && is_candidate(row)) result = &row;
+    }
     const std::string wanted = builder_.attributes().get_string(kAlgorithmAttribute, "");
     if (!wanted.empty()) {
       const auto* row = std::ranges::find(kProductAlgorithms, wanted, &ProductAlgorithm::name);
@@ -78,7 +92,7 @@ class ProductBuilder {
       choice.problem = problem_text();
       choice.macs = static_cast<double>(shape_.element_count()) * static_cast<double>(product_.a.dims().back());
       for (const ProductAlgorithm& row : kProductAlgorithms) {
-        if (is_candidate(row)) choice.candidates.push_back({std::string(row.name), row.expected});
+        if (is_candidate(row)) choice.candidates.push_back({std::string(row.name), expected(row)});
       }
       choice.algorithm = result->name;
       builder_.offer(std::move(choice));
@@ -93,13 +107,27 @@ class ProductBuilder {
     if (!is_plain(product_.a)) text += ", left side transposed";
     if (!constant_) text += is_plain(product_.b_from) ? ", both computed" : ", both computed, right side transposed";
     if (product_.bias_input >= 0) text += ", bias";
+    if (may_use_bf16_) text += ", bf16 allowed" + kept_text(builder_);
     return text;
   }
 
   bool is_candidate(const ProductAlgorithm& row) const {
-    if (!row.inner_product) return !row.gemm || make_matmul(true).get(true) != nullptr;
-    return constant_ && product_.y.size() == 2 && is_plain(product_.a) &&
-           make_inner_product(row.gemm).get(true) != nullptr;
+    if (row.bf16 && !may_use_bf16_) return false;
+    if (!row.inner_product) return (!row.gemm && !row.bf16) || exists(make_matmul(row), row);
+    return constant_ && product_.y.size() == 2 && is_plain(product_.a) && exists(make_inner_product(row), row);
+  }
+
+  static bool exists(const dnnl::primitive_desc_base& primitive, const ProductAlgorithm& row) {
+    return primitive.get(true) != nullptr && !(row.bf16 && is_reference(primitive.impl_info_str()));
+  }
+
+  double expected(const ProductAlgorithm& row) const {
+    return row.bf16 && !prefers_bf16_ ? row.expected + 2 : row.expected;
+  }
+
+  static Number number_of(const ProductAlgorithm& row) { return row.bf16 ? Number::bf16 : Number::f32; }
+  Desc y_desc(const ProductAlgorithm& row) const {
+    return plain_desc(product_.y, row.bf16 ? builder_.output_number() : Number::f32);
   }
 
   // The best implementation or, with `gemm`, the one over BLAS if it is another; else empty.
@@ -113,22 +141,25 @@ class ProductBuilder {
     return {};
   }
 
-  matmul::primitive_desc make_matmul(bool gemm) const {
-    const Desc b = constant_ ? any_desc(product_.b_from.dims()) : product_.b_from;
-    const Desc y = plain_desc(product_.y);
-    const auto description = has_bias() ? matmul::desc(product_.a, b, bias_desc(), y) : matmul::desc(product_.a, b, y);
-    return implementation(matmul::primitive_desc(description, user_scratchpad(), engine()), gemm);
+  matmul::primitive_desc make_matmul(const ProductAlgorithm& row) const {
+    const Desc a = in_number(product_.a, number_of(row));
+    const Desc b = constant_ ? any_desc(product_.b_from.dims(), number_of(row)) : product_.b_from;
+    const Desc y = y_desc(row);
+    const auto description = has_bias() ? matmul::desc(a, b, bias_desc(), y) : matmul::desc(a, b, y);
+    return implementation(matmul::primitive_desc(description, user_scratchpad(), engine(), row.bf16), row.gemm);
   }
 
-  inner_product_forward::primitive_desc make_inner_product(bool gemm) const {
+  inner_product_forward::primitive_desc make_inner_product(const ProductAlgorithm& row) const {
     const Dims b = product_.b_from.dims();
-    const Desc weights = any_desc({b[1], b[0]});
-    const Desc y = plain_desc(product_.y);
+    const Desc a = in_number(product_.a, number_of(row));
+    const Desc weights = any_desc({b[1], b[0]}, number_of(row));
+    const Desc y = y_desc(row);
     constexpr auto kKind = dnnl::prop_kind::forward_inference;
-    const auto description =
-        has_bias() ? inner_product_forward::desc(kKind, product_.a, weights, plain_desc({product_.y.back()}), y)
-                   : inner_product_forward::desc(kKind, product_.a, weights, y);
-    return implementation(inner_product_forward::primitive_desc(description, user_scratchpad(), engine(), true), gemm);
+    const auto description = has_bias()
+                                 ? inner_product_forward::desc(kKind, a, weights, plain_desc({product_.y.back()}), y)
+                                 : inner_product_forward::desc(kKind, a, weights, y);
+    return implementation(inner_product_forward::primitive_desc(description, user_scratchpad(), engine(), true),
+                          row.gemm);
   }
 
   bool has_bias() const { return product_.bias_input >= 0; }
@@ -138,9 +169,10 @@ class ProductBuilder {
     return plain_desc(dims);
   }
 
-  void emit(const dnnl::primitive& primitive, const Desc& from, const Desc& weights, const Desc& scratchpad,
-            const Desc& bias, const Stored& to) {
-    std::vector<Argument> arguments{{DNNL_ARG_SRC, {builder_.plain_input(0).buffer, product_.a}}, {DNNL_ARG_DST, to}};
+  void emit(const dnnl::primitive& primitive, const Desc& a, const Desc& from, const Desc& weights,
+            const Desc& scratchpad, const Desc& bias, const Stored& to) {
+    const Desc plain_a = plain_desc(dims_of(builder_.shape(0)), a.data_type());
+    std::vector<Argument> arguments{{DNNL_ARG_SRC, {builder_.input(0, plain_a).buffer, a}}, {DNNL_ARG_DST, to}};
     arguments.push_back({DNNL_ARG_WEIGHTS, constant_ ? builder_.packed(1, from, weights, product_.b_scale)
                                                      : Stored{builder_.plain_input(1).buffer, product_.b_from}});
     if (has_bias()) {
@@ -153,6 +185,8 @@ class ProductBuilder {
   const Product& product_;
   const Shape& shape_;
   bool constant_;
+  bool may_use_bf16_ = false;
+  bool prefers_bf16_ = false;
 };
 
 // The strides of a plain matrix read as its transpose.

@@ -218,6 +218,7 @@ class Subgraph final : public CompiledSubgraph {
 class OnednnBackend final : public Backend {
  public:
   std::string_view name() const override { return "onednn"; }
+  bool computes_bf16() const override { return has_bf16(); }
   std::unique_ptr<CompiledSubgraph> build(const program::Block& block, std::span<const Tensor> constants,
                                           const BuildOptions& options) const override {
     return std::make_unique<Subgraph>(block, constants, options);

@@ -140,6 +140,13 @@ bool has_algorithms(std::string_view op) {
   return row != std::end(kOperators) && row->has_algorithms;
 }
 
+std::string kept_text(OperatorBuilder& builder) {
+  std::string text;
+  if (builder.input(0).desc.data_type() == Number::bf16) text += ", bf16 input";
+  if (builder.output_number() == Number::bf16) text += ", bf16 output";
+  return text;
+}
+
 bool is_reference(const char* implementation) {
   const std::string_view name = implementation;
   return name.starts_with("ref") || name.starts_with("simple_nchw");
@@ -214,16 +221,19 @@ void build_binary(OperatorBuilder& builder) {
   const bool same_dims = other_dims == dims_of(shape);
 
   std::vector<std::pair<Desc, Desc>> candidates;
-  const Desc as_is = builder.input(full).desc;
+  const bool bf16 = builder.input(full).desc.data_type() == Number::bf16 ||
+                    (same_dims && builder.input(other).desc.data_type() == Number::bf16);
+  const Number number = bf16 ? Number::bf16 : Number::f32;
+  const Desc as_is = in_number(builder.input(full).desc, number);
   if (same_dims) {
     if (is_plain(as_is) && !is_plain(builder.input(other).desc)) {
-      const Desc desc = builder.input(other).desc;
+      const Desc desc = in_number(builder.input(other).desc, number);
       candidates.emplace_back(desc, desc);
     }
     candidates.emplace_back(as_is, as_is);
   } else if (!is_plain(as_is)) {
-    candidates.emplace_back(as_is, blocked_desc(other_dims));
-    candidates.emplace_back(as_is, plain_desc(other_dims));
+    candidates.emplace_back(as_is, blocked_desc(other_dims, number));
+    candidates.emplace_back(as_is, plain_desc(other_dims, number));
   }
   candidates.emplace_back(plain_desc(dims_of(shape)), plain_desc(other_dims));
   for (const auto& [full_desc, other_desc] : candidates) {

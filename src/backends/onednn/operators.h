@@ -1,6 +1,7 @@
 // How each operator becomes primitives: build functions by operator name.
 #pragma once
 
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -44,6 +45,9 @@ Elementwise activation_of(const tensor::Attributes& attributes);
 
 // Emits `function` from `from` to `to` (which may be the same) in their common layout.
 void emit_elementwise(OperatorBuilder& builder, const Elementwise& function, const Stored& from, const Stored& to);
+
+// Of a problem's text: which of input 0 and the output is kept in bfloat16.
+std::string kept_text(OperatorBuilder& builder);
 
 // Whether a primitive is one of oneDNN's reference loops, which are far too slow to use.
 bool is_reference(const char* implementation);

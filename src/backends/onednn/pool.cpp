@@ -75,8 +75,8 @@ void build_pool(OperatorBuilder& builder) {
     const Dims dims = dims_of(x);
     for (const Desc& desc : {builder.input(0).desc, blocked_desc(dims), plain_desc(dims)}) {
       const pooling_forward::desc description(dnnl::prop_kind::forward_inference, pooling.how, desc,
-                                              any_desc(dims_of(pooling.shape)), pooling.strides, pooling.kernel,
-                                              pooling.begin, pooling.end);
+                                              any_desc(dims_of(pooling.shape), desc.data_type()), pooling.strides,
+                                              pooling.kernel, pooling.begin, pooling.end);
       const pooling_forward::primitive_desc primitive(description, user_scratchpad(), engine(), true);
       if (!primitive || is_reference(primitive.impl_info_str())) continue;
       const Stored from = builder.input(0, desc);

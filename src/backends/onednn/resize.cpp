@@ -78,7 +78,7 @@ void build_resampling(OperatorBuilder& builder, const Shape& shape, bool exact) 
   const Dims dims = dims_of(builder.shape(0));
   for (const Desc& desc : {builder.input(0).desc, blocked_desc(dims), plain_desc(dims)}) {
     const dnnl::resampling_forward::desc description(dnnl::prop_kind::forward_inference, how, desc,
-                                                     any_desc(dims_of(shape)));
+                                                     any_desc(dims_of(shape), desc.data_type()));
     const dnnl::resampling_forward::primitive_desc primitive(description, user_scratchpad(), engine(), true);
     if (!primitive || is_reference(primitive.impl_info_str())) continue;
     const Stored from = builder.input(0, desc);

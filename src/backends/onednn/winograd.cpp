@@ -14,7 +14,7 @@ class WinogradStep final : public OwnStep {
 
   void run(std::span<void* const> buffers, void* scratch, int threads) const override {
     const auto floats = [&](std::size_t index) { return static_cast<float*>(buffers[index]); };
-    winograd_.run({floats(0), floats(1), floats(2), floats(3), floats(4), scratch, activation_}, threads);
+    winograd_.run({buffers[0], floats(1), floats(2), buffers[3], buffers[4], scratch, activation_}, threads);
   }
 
   std::size_t scratch_bytes() const override { return winograd_.scratch_bytes(); }

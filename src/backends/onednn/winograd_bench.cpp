@@ -1,5 +1,6 @@
-// Winograd convolution (kernels/winograd.h) beside oneDNN's direct and Winograd algorithms, on the layers of detectors.
-// GFLOP/s are those of the direct algorithm: 18 operations for each output and pair of channels.
+// Winograd convolution (kernels/winograd.h) beside oneDNN's Winograd and direct algorithms, the latter of bfloat16,
+// too, on the layers of detectors. GFLOP/s are those of the direct algorithm: 18 operations for each output and pair of
+// channels.
 //
 //     winograd_bench --benchmark_enable_random_interleaving --benchmark_repetitions=5
 #include <benchmark/benchmark.h>
@@ -102,16 +103,16 @@ void own(benchmark::State& state, const Layer& layer, std::size_t lanes, kernels
   state.counters["scratch_MB"] = static_cast<double>(winograd.scratch_bytes()) * 1e-6;
 }
 
-void vendor(benchmark::State& state, const Layer& layer, dnnl::algorithm how, int threads) {
+void vendor(benchmark::State& state, const Layer& layer, dnnl::algorithm how, Number number, int threads) {
   using dnnl::convolution_forward;
   const I d = layer.dilation;
   const ThreadCount count(threads);
   const Dims x{1, layer.inputs, layer.height, layer.width};
   const Dims y{1, layer.outputs, layer.height, layer.width};
   const Dims w{layer.outputs, layer.inputs, 3, 3};
-  const convolution_forward::desc description(dnnl::prop_kind::forward_inference, how, blocked_desc(x), any_desc(w),
-                                              plain_desc({layer.outputs}), blocked_desc(y), {1, 1}, {d - 1, d - 1},
-                                              {d, d}, {d, d});
+  const convolution_forward::desc description(dnnl::prop_kind::forward_inference, how, blocked_desc(x, number),
+                                              any_desc(w, number), plain_desc({layer.outputs}), blocked_desc(y, number),
+                                              {1, 1}, {d - 1, d - 1}, {d, d}, {d, d});
   dnnl::post_ops post;
   post.append_eltwise(1.0F, dnnl::algorithm::eltwise_relu, 0, 0);
   dnnl::primitive_attr attributes;
@@ -159,10 +160,12 @@ const int registered = [] {
       add_own("f2", 16, kernels::WinogradForm::kF2);
       add_own("f4_avx2", 8, kernels::WinogradForm::kF4);
       add_own("f2_avx2", 8, kernels::WinogradForm::kF2);
-      add("onednn_winograd",
-          [=](benchmark::State& state) { vendor(state, layer, dnnl::algorithm::convolution_winograd, threads); });
-      add("onednn_direct",
-          [=](benchmark::State& state) { vendor(state, layer, dnnl::algorithm::convolution_direct, threads); });
+      const auto add_vendor = [&](const std::string& how, dnnl::algorithm algorithm, Number number) {
+        add(how, [=](benchmark::State& state) { vendor(state, layer, algorithm, number, threads); });
+      };
+      add_vendor("onednn_winograd", dnnl::algorithm::convolution_winograd, Number::f32);
+      add_vendor("onednn_direct", dnnl::algorithm::convolution_direct, Number::f32);
+      add_vendor("onednn_direct_bf16", dnnl::algorithm::convolution_direct, Number::bf16);
     }
   }
   return 0;
