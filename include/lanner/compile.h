@@ -11,8 +11,11 @@
 
 #include "lanner/export.h"
 #include "lanner/program.h"
+#include "lanner/session.h"
 
 namespace lanner {
+
+inline constexpr double kDefaultTolerance = 0.02;
 
 struct CompileOptions {
   // Rewrite rules to leave out, by name; the name of a pass leaves out its rules, "all" every one. Throws
@@ -21,8 +24,14 @@ struct CompileOptions {
   // Operators to keep from a backend: "OP" keeps it from every backend but native, "OP@BACKEND" from one, "@BACKEND"
   // leaves out a backend.
   std::vector<std::string> deny;
-  // Only "f32" so far.
+  // What convolutions and matrix products are computed with: "f32"; "bf16", where that is faster (bfloat16, summed up
+  // in float32); or "auto", bfloat16 as far as the values that dense subgraphs compute from the samples stay within the
+  // tolerance. What does not belong to dense subgraphs, such as decoding and suppressing boxes, is always float32.
   std::string precision = "f32";
+  // Of "auto": the root mean square of the difference over that of the value in float32.
+  double tolerance = kDefaultTolerance;
+  // Of "auto": inputs to judge on; generated ones, with a warning, where there are none.
+  std::vector<NamedValues> samples;
   // How the algorithms of convolutions and matrix products are chosen: "off", by what a model of the CPU expects;
   // "fast", by measuring those expected to be close, which takes seconds; "full", by measuring all, more often.
   // Measurements are kept in the user's cache folder, so that equal layers are measured once. What is chosen is part of
@@ -32,6 +41,8 @@ struct CompileOptions {
   int threads = 0;
   // Called as compiling goes on, by one thread at a time: what is being done, and how far it is (0 to 1).
   std::function<void(std::string_view step, double fraction)> progress;
+  // Called with what the caller should know about the result, from the calling thread.
+  std::function<void(std::string_view warning)> warn;
   // Called for each pass that changed the graph, with the graph's text before and after it.
   std::function<void(std::string_view pass, std::string_view before, std::string_view after)> trace;
 };

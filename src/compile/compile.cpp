@@ -2,11 +2,14 @@
 #include "lanner/compile.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 
 #include "base/fail.h"
 #include "base/parallel.h"
 #include "compile/lower.h"
+#include "compile/precision.h"
+#include "compile/precision_guard.h"
 #include "compile/report.h"
 #include "compile/tuning.h"
 #include "kernels/registry.h"
@@ -72,6 +75,15 @@ Program finish(program::Program program, std::string report, std::shared_ptr<con
   return Program(std::make_shared<vm::LoadedProgram>(std::move(program), std::move(report), std::move(mapping)));
 }
 
+compiler::PrecisionReport choose_precision(program::Program& program, const CompileOptions& options,
+                                           const Progress& progress) {
+  if (options.precision == "bf16") return compiler::allow_bf16_everywhere(program);
+  if (options.precision == "f32") return {};
+  return compiler::guard_precision(program, {options.samples, options.tolerance, [&](double fraction) {
+                                               progress("comparing bf16 with f32", 0.7 + 0.05 * fraction);
+                                             }});
+}
+
 Program compile_graph(ir::Graph graph, const CompileOptions& options, const Progress& progress) {
   progress("rewriting", 0.3);
   passes::PipelineOptions pipeline;
@@ -92,7 +104,11 @@ Program compile_graph(ir::Graph graph, const CompileOptions& options, const Prog
   };
   program::Program program = compiler::lower(graph, place);
   program::verify(program);
-  return finish(std::move(program), report.json(rules), {}, options, progress);
+  const compiler::PrecisionReport precision = choose_precision(program, options, progress);
+  for (const std::string& warning : precision.warnings) {
+    if (options.warn) options.warn(warning);
+  }
+  return finish(std::move(program), report.json(rules, precision), {}, options, progress);
 }
 
 Progress progress_of(const CompileOptions& options) {
@@ -100,9 +116,12 @@ Progress progress_of(const CompileOptions& options) {
 }
 
 void check_options(const CompileOptions& options) {
-  if (options.precision != "f32") {
-    base::fail(ErrorCode::kUnimplemented, "option.precision", "precision must be 'f32', but is '{}'",
-               options.precision);
+  constexpr std::string_view kPrecisions[] = {"f32", "bf16", "auto"};
+  if (std::ranges::find(kPrecisions, options.precision) == std::end(kPrecisions)) {
+    base::invalid("option.precision", "precision must be 'f32', 'bf16' or 'auto', but is '{}'", options.precision);
+  }
+  if (!std::isfinite(options.tolerance) || options.tolerance < 0) {
+    base::invalid("option.tolerance", "the tolerance must be a number of at least 0, but is {}", options.tolerance);
   }
   compiler::parse_tune_level(options.tune);
   base::wanted_threads(options.threads);

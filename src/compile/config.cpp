@@ -36,6 +36,10 @@ class Config {
         settings.precision = text(key, value);
       } else if (key == "tune") {
         settings.tune = text(key, value);
+      } else if (key == "tolerance") {
+        settings.tolerance = number(key, value);
+      } else if (key == "samples") {
+        settings.samples = texts(key, value);
       } else if (key == "disable-rule") {
         settings.disable_rules = texts(key, value);
       } else if (key == "deny") {
@@ -58,6 +62,12 @@ class Config {
       wrong(key, fmt::format("a whole number from 0 to {}", kLargest));
     }
     return static_cast<int>(value.as_integer());
+  }
+
+  double number(const std::string& key, const toml::value& value) const {
+    if (value.is_integer()) return static_cast<double>(value.as_integer());
+    if (!value.is_floating()) wrong(key, "a number");
+    return value.as_floating();
   }
 
   std::string text(const std::string& key, const toml::value& value) const {

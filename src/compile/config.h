@@ -13,6 +13,8 @@ struct Settings {
   std::optional<int> lanes;
   std::optional<std::string> precision;
   std::optional<std::string> tune;
+  std::optional<double> tolerance;
+  std::vector<std::string> samples;
   std::vector<std::string> disable_rules;
   std::vector<std::string> deny;
 };

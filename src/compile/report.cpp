@@ -1,6 +1,7 @@
 #include "compile/report.h"
 
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "program/program.h"
@@ -16,12 +17,14 @@ void ReportWriter::add_placement(const ir::Graph& graph, const placement::Placem
     const int subgraph = place.subgraph < 0 ? -1 : subgraph_count_ + place.subgraph;
     next = std::max(next, subgraph + 1);
     std::string op = node.stands_for.empty() ? node.op : program::joined_operators(node.stands_for);
-    rows_.push_back({node.name, std::move(op), place.backend, place.reason, node.made_by, subgraph});
+    rows_.push_back({node.name, std::move(op), place.backend, place.reason, node.made_by,
+                     node.outputs.empty() || node.outputs[0] == ir::kNoValue ? "" : graph.value(node.outputs[0]).name,
+                     subgraph});
   }
   subgraph_count_ = next;
 }
 
-std::string ReportWriter::json(const passes::Report& report) const {
+std::string ReportWriter::json(const passes::Report& report, const PrecisionReport& precision) const {
   using nlohmann::json;
   json nodes = json::array();
   for (const Row& row : rows_) {
@@ -31,6 +34,10 @@ std::string ReportWriter::json(const passes::Report& report) const {
                      {"subgraph", row.subgraph < 0 ? json(nullptr) : json(row.subgraph)},
                      {"reason", row.reason},
                      {"rules", row.made_by.empty() ? json::array() : json::array({row.made_by})}});
+    const auto decision = std::ranges::find(precision.decisions, row.value, &PrecisionDecision::value);
+    if (decision == precision.decisions.end()) continue;
+    nodes.back()["precision"] = decision->bf16 ? "bf16" : "f32";
+    nodes.back()["precision_reason"] = decision->reason;
   }
   json rules = json::array();
   for (const passes::RuleReport& rule : report.rules) {
@@ -46,9 +53,19 @@ std::string ReportWriter::json(const passes::Report& report) const {
                      {"declined", std::move(declined)},
                      {"ms", static_cast<double>(rule.duration_ns) * 1e-6}});
   }
+  json judged = json::array();
+  for (const JudgedValue& value : precision.judged) {
+    // JSON has no infinity.
+    judged.push_back(
+        {{"value", value.value}, {"error", std::isfinite(value.error) ? json(value.error) : json(nullptr)}});
+  }
+  json numbers{{"wanted", precision.wanted},
+               {"tolerance", precision.tolerance ? json(*precision.tolerance) : json(nullptr)},
+               {"judged", std::move(judged)},
+               {"warnings", precision.warnings}};
   // Names come from models and need not be valid UTF-8.
-  return json{{"nodes", std::move(nodes)}, {"rules", std::move(rules)}}.dump(-1, ' ', false,
-                                                                             json::error_handler_t::replace);
+  const json all{{"nodes", std::move(nodes)}, {"rules", std::move(rules)}, {"precision", std::move(numbers)}};
+  return all.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
 }  // namespace lanner::compiler

@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "compile/precision.h"
 #include "ir/graph.h"
 #include "passes/pipeline.h"
 #include "placement/place.h"
@@ -14,13 +15,16 @@ class ReportWriter {
  public:
   // Adds the nodes of a graph, nested ones excluded.
   void add_placement(const ir::Graph& graph, const placement::Placement& placement);
-  // {"nodes": [{"node", "operator", "backend", "subgraph" or null, "reason", "rules"}],
-  //  "rules": [{"rule", "doc", "fired": [{"where", "made"}], "declined": [{"reason", "count", "where"}], "ms"}]}
-  std::string json(const passes::Report& report) const;
+  // {"nodes": [{"node", "operator", "backend", "subgraph" or null, "reason", "rules", "precision",
+  // "precision_reason"}],
+  //  "rules": [{"rule", "doc", "fired": [{"where", "made"}], "declined": [{"reason", "count", "where"}], "ms"}],
+  //  "precision": {"wanted", "tolerance" or null, "judged": [{"value", "error"}], "warnings"}}
+  // The two keys of a node's precision are there where others than float32 were considered.
+  std::string json(const passes::Report& report, const PrecisionReport& precision) const;
 
  private:
   struct Row {
-    std::string node, op, backend, reason, made_by;
+    std::string node, op, backend, reason, made_by, value;
     int subgraph;
   };
   std::vector<Row> rows_;
