@@ -188,15 +188,26 @@ std::vector<RowTuple> row_tuples(const std::vector<ProfileRow>& rows) {
   return result;
 }
 
-CompileOptions options_from(const std::string& precision, const std::string& tune, int threads,
-                            std::vector<std::string> disable_rules, std::vector<std::string> deny) {
+// Precision, tolerance, samples, tuning, threads, disabled rules, denied operators.
+using OptionTuple = std::tuple<std::string, double, std::vector<NamedObjects>, std::string, int,
+                               std::vector<std::string>, std::vector<std::string>>;
+
+// Compiles with `compile_with(options)`, without the GIL. Returns the program and what the compiler warns of.
+template <typename Compile>
+std::pair<Program, std::vector<std::string>> compile_warning(OptionTuple given, const Compile& compile_with) {
   CompileOptions options;
-  options.precision = precision;
-  options.tune = tune;
-  options.threads = threads;
-  options.disable_rules = std::move(disable_rules);
-  options.deny = std::move(deny);
-  return options;
+  options.precision = std::get<0>(given);
+  options.tolerance = std::get<1>(given);
+  for (const NamedObjects& sample : std::get<2>(given)) options.samples.push_back(values_from(sample));
+  options.tune = std::get<3>(given);
+  options.threads = std::get<4>(given);
+  options.disable_rules = std::move(std::get<5>(given));
+  options.deny = std::move(std::get<6>(given));
+  std::vector<std::string> warnings;
+  options.warn = [&](std::string_view warning) { warnings.emplace_back(warning); };
+  const nb::gil_scoped_release release;
+  Program program = compile_with(options);
+  return {std::move(program), std::move(warnings)};
 }
 
 // Makes a Python Error with the attributes `code`, `reason`, `message` and `context`.
@@ -215,6 +226,8 @@ nb::object make_error(nb::handle type, const Error& error) {
 NB_MODULE(_core, m) {
   using namespace lanner;
   m.attr("__version__") = nb::str(version().data(), version().size());
+
+  m.attr("DEFAULT_TOLERANCE") = kDefaultTolerance;
 
   static nb::handle error_type;
   nb::object type = nb::steal(PyErr_NewExceptionWithDoc("lanner.Error",
@@ -291,24 +304,18 @@ NB_MODULE(_core, m) {
 
   m.def("read_config", [](const std::string& path) {
     const compiler::Settings settings = compiler::read_config(path);
-    return std::tuple(settings.threads, settings.lanes, settings.precision, settings.tune, settings.disable_rules,
-                      settings.deny);
+    return std::tuple(settings.threads, settings.lanes, settings.precision, settings.tolerance, settings.samples,
+                      settings.tune, settings.disable_rules, settings.deny);
   });
   m.def(
       "load", [](const std::string& path) { return Program::load(path); }, nb::call_guard<nb::gil_scoped_release>());
-  m.def(
-      "compile",
-      [](const std::string& path, const std::string& precision, const std::string& tune, int threads,
-         std::vector<std::string> disable_rules, std::vector<std::string> deny) {
-        return compile(std::filesystem::path(path),
-                       options_from(precision, tune, threads, std::move(disable_rules), std::move(deny)));
-      },
-      nb::call_guard<nb::gil_scoped_release>());
-  m.def("compile_bytes", [](nb::bytes model, const std::string& precision, const std::string& tune, int threads,
-                            std::vector<std::string> disable_rules, std::vector<std::string> deny) {
+  m.def("compile", [](const std::string& path, OptionTuple given) {
+    return compile_warning(
+        std::move(given), [&](const CompileOptions& options) { return compile(std::filesystem::path(path), options); });
+  });
+  m.def("compile_bytes", [](const nb::bytes& model, OptionTuple given) {
     const std::span<const std::byte> bytes(reinterpret_cast<const std::byte*>(model.c_str()), model.size());
-    const CompileOptions options = options_from(precision, tune, threads, std::move(disable_rules), std::move(deny));
-    nb::gil_scoped_release release;
-    return compile_bytes(bytes, options);
+    return compile_warning(std::move(given),
+                           [&](const CompileOptions& options) { return compile_bytes(bytes, options); });
   });
 }

@@ -6,12 +6,15 @@ import collections.abc
 import json
 import os
 import typing
+import warnings
+import zipfile
 
 import numpy as np
 
 from lanner import _core
 
 ModelSource = typing.Union[str, os.PathLike, bytes, "onnx.ModelProto"]  # noqa: F821
+SampleSource = typing.Union[collections.abc.Mapping, str, os.PathLike]
 
 
 class ValueInfo(typing.NamedTuple):
@@ -123,18 +126,21 @@ class Profile:
 
 class Explanation:
     """Who runs each node and why, with which algorithms, and what the rewrite rules did: `rows`, `algorithms` and
-    `rules` are lists of dictionaries."""
+    `rules` are lists of dictionaries. `precision` says what was wanted and, of "auto", the errors that were found."""
 
     def __init__(self, report: dict):
         self.rows = report.get("nodes", [])
         self.algorithms = report.get("algorithms", [])
         self.rules = report.get("rules", [])
+        self.precision = report.get("precision", {})
 
     def __str__(self) -> str:
         lines = [f"{'operator':<22} {'backend':<8} {'subgraph':>8}  {'node'} -- reason"]
         for row in self.rows:
             subgraph = "" if row["subgraph"] is None else row["subgraph"]
             reason = f" -- {row['reason']}" if row["reason"] else ""
+            if "precision" in row:
+                reason += f" -- {row['precision']}" + (f": {row['precision_reason']}" if row["precision_reason"] else "")
             lines.append(f"{row['operator']:<22} {row['backend']:<8} {subgraph:>8}  {row['node']}{reason}")
         return "\n".join(lines)
 
@@ -180,6 +186,8 @@ def compile(
     lanes: int | None = None,
     sessions: int = 1,
     precision: str | None = None,
+    tolerance: float | None = None,
+    samples: SampleSource | collections.abc.Sequence[SampleSource] | None = None,
     device: str = "cpu",
     disable_rules: collections.abc.Iterable[str] = (),
     deny: collections.abc.Iterable[str] = (),
@@ -192,10 +200,16 @@ def compile(
     threads: per session; 0, the default, means as many as the process may use.
     lanes: how many instructions of one request may run at once; by default as many as threads. 1: one after another.
     sessions: how many requests run at once.
-    precision: "f32", the default. device: "cpu".
+    precision: what convolutions and matrix products compute with: "f32", the default; "bf16", where that is faster;
+        "auto", bf16 as far as values stay within the tolerance.
+    tolerance: of "auto": the relative root mean square error that a value may have; by default 0.02.
+    samples: of "auto": inputs to judge on: arrays by name, the path of an .npz file, or a list of such. Without them,
+        inputs are generated, with a warning.
+    device: "cpu".
     disable_rules: names of rewrite rules to leave out; "all" for every one.
     deny: "OP", "OP@BACKEND" or "@BACKEND": what to keep from a backend.
-    config: a TOML file with threads, lanes, precision, tune, disable-rule and deny, for those not given here.
+    config: a TOML file with threads, lanes, precision, tolerance, samples, tune, disable-rule and deny, for those not given
+        here.
     tune: how algorithms of convolutions and matrix products are chosen: "off", the default, by what they are expected to
     cost, "fast", by measuring those that are close (seconds), "full", by measuring all of them. A .lanner file is tuned
     again unless it is "off".
@@ -206,21 +220,25 @@ def compile(
     disable_rules, deny = list(disable_rules), list(deny)
     if config is not None:
         settings = _core.read_config(os.fspath(config))
-        threads, lanes, precision, tune = (
+        threads, lanes, precision, tolerance, samples, tune = (
             given if given is not None else read
-            for given, read in zip((threads, lanes, precision, tune), settings[:4], strict=True)
+            for given, read in zip((threads, lanes, precision, tolerance, samples, tune), settings[:6], strict=True)
         )
-        disable_rules, deny = disable_rules or settings[4], deny or settings[5]
+        disable_rules, deny = disable_rules or settings[6], deny or settings[7]
     _check_options(lanes, device)
-    options = (precision or "f32", tune or "off", threads or 0, disable_rules, deny)
+    tolerance = _core.DEFAULT_TOLERANCE if tolerance is None else float(tolerance)
+    samples = _samples(samples) if precision == "auto" else []
+    options = (precision or "f32", tolerance, samples, tune or "off", threads or 0, disable_rules, deny)
     if isinstance(model, (str, os.PathLike)):
-        program = _core.compile(os.fspath(model), *options)
+        program, said = _core.compile(os.fspath(model), options)
     elif isinstance(model, (bytes, bytearray, memoryview)):
-        program = _core.compile_bytes(bytes(model), *options)
+        program, said = _core.compile_bytes(bytes(model), options)
     elif hasattr(model, "SerializeToString"):
-        program = _core.compile_bytes(model.SerializeToString(), *options)
+        program, said = _core.compile_bytes(model.SerializeToString(), options)
     else:
         raise TypeError(f"model must be a path, bytes or an onnx.ModelProto, not {type(model).__name__}")
+    for warning in said:
+        warnings.warn(warning, stacklevel=2)
     return Model(program, sessions, threads or 0, lanes or 0)
 
 
@@ -235,6 +253,27 @@ def _check_options(lanes, device):
         raise _core.make_error("option.lanes", f"the number of lanes must be at least 1, but is {lanes}")
     if device != "cpu":
         raise _core.make_error("option.device", f"device must be 'cpu', but is '{device}'")
+
+
+def _samples(given):
+    if given is None:
+        return []
+    if isinstance(given, (collections.abc.Mapping, str, os.PathLike)):
+        given = [given]
+    return [_core_inputs(_read_npz(sample) if isinstance(sample, (str, os.PathLike)) else sample) for sample in given]
+
+
+def _read_npz(path):
+    try:
+        file = np.load(path)
+        if not isinstance(file, np.lib.npyio.NpzFile):
+            raise ValueError("it holds one array without a name")
+        with file:
+            return dict(file)
+    except FileNotFoundError:
+        raise _core.make_error("file.not_found", f"there is no file '{os.fspath(path)}'") from None
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise _core.make_error("npz.invalid", f"'{os.fspath(path)}' is no .npz file: {error}") from None
 
 
 def _value_info(value) -> ValueInfo:

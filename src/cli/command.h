@@ -23,6 +23,8 @@ struct ModelOptions {
   std::optional<int> threads;
   std::optional<int> lanes;
   std::optional<std::string> precision;
+  std::optional<double> tolerance;
+  std::vector<std::string> samples;
   std::optional<std::string> tune;
   std::string config;
   std::vector<std::string> disable_rules;
@@ -30,7 +32,8 @@ struct ModelOptions {
 
   // `usual_tune` is how a model is tuned where nobody says.
   void add_to(CLI::App& command, std::string usual_tune);
-  // Compiles an .onnx file, showing progress on a terminal, or loads a .lanner file, which is tuned again if the
+  // Compiles an .onnx file, showing progress on a terminal and printing warnings to the standard error, or loads a
+  // .lanner file, which is tuned again if the
   // command line, or `retunes` and the settings for an .onnx file, say so. A setting of the config file applies where
   // the command line does not have it; rules to disable add to those of `options`. Throws `config.invalid`, what
   // compile() does, and what check_compilable() does for the options of compiling.

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -24,6 +25,35 @@ std::string counted_places(std::size_t count, const std::vector<std::string>& pl
   return text + (count > shown ? ", ..." : "") + "\n";
 }
 
+// " -- bf16", " -- f32: its weights are not constant", or nothing where only float32 was considered.
+std::string precision_text(const json& node) {
+  if (!node.contains("precision")) return "";
+  const std::string reason = node.at("precision_reason");
+  return fmt::format(" -- {}{}{}", node.at("precision").get<std::string>(), reason.empty() ? "" : ": ", reason);
+}
+
+std::string summary_of_precision(const json& report) {
+  const auto count = [&](std::string_view precision) {
+    return std::ranges::count_if(report.at("nodes"),
+                                 [&](const json& node) { return node.value("precision", "") == precision; });
+  };
+  const auto bf16 = count("bf16");
+  const auto all = bf16 + count("f32");
+  if (all == 0) return "";
+  const json& precision = report.at("precision");
+  std::string text = fmt::format("precision {}: {} of {} convolutions and products may use bf16\n",
+                                 precision.at("wanted").get<std::string>(), bf16, all);
+  if (bf16 != 0 && !precision.at("computes_bf16").get<bool>())
+    text += "    this CPU does not compute with bf16: they run in f32\n";
+  for (const json& value : precision.at("judged")) {
+    const json& error = value.at("error");
+    text += fmt::format("    error {:.2g} of at most {:.2g}: {}\n", error.is_null() ? INFINITY : error.get<double>(),
+                        precision.at("tolerance").get<double>(), value.at("value").get<std::string>());
+  }
+  for (const json& warning : precision.at("warnings")) text += fmt::format("    {}\n", warning.get<std::string>());
+  return text + "\n";
+}
+
 std::string nodes_text(const json& nodes) {
   std::map<std::string, int> per_backend;
   std::string text = fmt::format("{:<24} {:<8} {:>8}  {}\n", "#Operator", "#Backend", "#Subgraph", "#Node");
@@ -33,7 +63,7 @@ std::string nodes_text(const json& nodes) {
     const std::string subgraph = row.at("subgraph").is_null() ? "" : fmt::to_string(row.at("subgraph").get<int>());
     const std::string reason = row.at("reason");
     text += fmt::format("{:<24} {:<8} {:>8}  {}{}{}\n", row.at("operator").get<std::string>(), backend, subgraph,
-                        row.at("node").get<std::string>(), reason.empty() ? "" : " -- ", reason);
+                        row.at("node").get<std::string>(), reason.empty() ? "" : " -- ", reason + precision_text(row));
   }
   text += "\n";
   for (const auto& [backend, count] : per_backend) {
@@ -116,7 +146,8 @@ std::string explanation(const std::string& report) {
   }
   try {
     const json content = json::parse(report);
-    return nodes_text(content.at("nodes")) + "\n" + algorithms_text(content) + "\n" + rules_text(content.at("rules"));
+    return nodes_text(content.at("nodes")) + "\n" + summary_of_precision(content) + algorithms_text(content) + "\n" +
+           rules_text(content.at("rules"));
   } catch (const json::exception& error) {
     base::invalid("report.invalid", "the program's report is not what the compiler writes: {}", error.what());
   }

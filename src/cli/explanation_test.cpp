@@ -30,6 +30,26 @@ TEST(Explanation, SaysWhereRulesFiredAndWhyTheyDeclined) {
               HasSubstr("    declined, because the result of Conv has another user, Add, 9 times: Relu 's', ...\n"));
 }
 
+TEST(Explanation, SaysWhichPrecisionAndWhy) {
+  std::string report = R"({
+    "nodes": [
+      {"node": "a", "operator": "Conv", "backend": "onednn", "subgraph": 0, "reason": "", "rules": [],
+       "precision": "bf16", "precision_reason": ""},
+      {"node": "b", "operator": "Conv", "backend": "onednn", "subgraph": 0, "reason": "", "rules": [],
+       "precision": "f32", "precision_reason": "by itself it makes an error of 0.1"}],
+    "rules": [], "algorithms": [],
+    "precision": {"wanted": "auto", "tolerance": 0.02, "warnings": ["no samples"], "computes_bf16": true,
+                  "judged": [{"value": "y", "error": 0.0123}, {"value": "z", "error": null}]}})";
+  const std::string text = explanation(report);
+  EXPECT_THAT(text, HasSubstr("  a -- bf16\n"));
+  EXPECT_THAT(text, HasSubstr("  b -- f32: by itself it makes an error of 0.1\n"));
+  EXPECT_THAT(text, HasSubstr("precision auto: 1 of 2 convolutions and products may use bf16\n"
+                              "    error 0.012 of at most 0.02: y\n    error inf of at most 0.02: z\n"
+                              "    no samples\n"));
+  report.replace(report.find("true"), 4, "false");
+  EXPECT_THAT(explanation(report), HasSubstr("this CPU does not compute with bf16: they run in f32\n"));
+}
+
 TEST(Explanation, ShowsAlgorithmsWithTheirTimesOrWhyThereAreNone) {
   const std::string text = explanation(R"({
     "nodes": [], "rules": [],

@@ -19,6 +19,8 @@ ModelOptions with_config(ModelOptions options) {
   if (!options.threads) options.threads = settings.threads;
   if (!options.lanes) options.lanes = settings.lanes;
   if (!options.precision) options.precision = std::move(settings.precision);
+  if (!options.tolerance) options.tolerance = settings.tolerance;
+  if (options.samples.empty()) options.samples = std::move(settings.samples);
   if (!options.tune) options.tune = std::move(settings.tune);
   if (options.disable_rules.empty()) options.disable_rules = std::move(settings.disable_rules);
   if (options.deny.empty()) options.deny = std::move(settings.deny);
@@ -61,7 +63,16 @@ void ModelOptions::add_to(CLI::App& command, std::string usual_tune) {
   command
       .add_option("--lanes", lanes, "Instructions of one request that may run at once (default: as many as threads)")
       ->check(at_least(0));
-  command.add_option("--precision", precision, "Numbers to compute with: f32, the only ones so far");
+  command.add_option("--precision", precision,
+                     "Numbers that dense operators compute with: f32; bf16, where it is faster; auto, bf16 as far as "
+                     "results stay within the tolerance");
+  command.add_option(
+      "--tolerance", tolerance,
+      fmt::format("Of --precision auto: the relative error that values may have (default: {})", kDefaultTolerance));
+  command
+      .add_option("--samples", samples,
+                  "Of --precision auto: an .npz file with one array per input to judge on; may be given several times")
+      ->allow_extra_args(false);
   command.add_option(
       "--tune", tune,
       fmt::format("Choose algorithms by measuring: off, fast (those that are close) or full (default: {})",
@@ -86,16 +97,25 @@ void ModelOptions::check_compilable(bool wanted, std::string_view option) const 
 
 Program ModelOptions::open(CompileOptions options, bool retunes) const {
   check_compilable(precision.has_value(), "--precision");
+  check_compilable(tolerance.has_value(), "--tolerance");
+  check_compilable(!samples.empty(), "--samples");
   check_compilable(!disable_rules.empty(), "--disable-rule");
   check_compilable(!deny.empty(), "--deny");
   ModelOptions merged = with_config(*this);
   if (merged.precision) options.precision = *merged.precision;
+  if (merged.tolerance) options.tolerance = *merged.tolerance;
+  if (options.precision == "auto") {
+    for (const std::string& path : merged.samples) options.samples.push_back(read_npz(path));
+  }
   const bool stays = !tune && !retunes && is_compiled();
   options.tune = stays ? "off" : merged.tune.value_or(usual_tune_);
   options.threads = merged.threads.value_or(0);
   options.disable_rules.insert(options.disable_rules.end(), merged.disable_rules.begin(), merged.disable_rules.end());
   options.deny = std::move(merged.deny);
   options.progress = terminal_progress();
+  options.warn = [clear = ::isatty(STDERR_FILENO) != 0 ? "\r\x1b[K" : ""](std::string_view warning) {
+    fmt::print(stderr, "{}warning: {}\n", clear, warning);
+  };
   try {
     return compile(std::filesystem::path(model), options);
   } catch (...) {

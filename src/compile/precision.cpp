@@ -85,6 +85,10 @@ void allow_bf16(Instruction& instruction, bool allowed) {
   }
 }
 
+void force_bf16(Instruction& instruction) {
+  instruction.attributes.set(std::string(kAttribute), std::string("bf16-always"));
+}
+
 PrecisionReport allow_bf16_everywhere(program::Program& program) {
   PrecisionReport report;
   report.wanted = "bf16";

@@ -36,6 +36,8 @@ std::vector<program::Instruction*> bf16_candidates(program::Instruction& subgrap
 
 bool allows_bf16(const program::Instruction& instruction);
 void allow_bf16(program::Instruction& instruction, bool allowed);
+// Makes it use bfloat16 even where that is slower, on a CPU that can.
+void force_bf16(program::Instruction& instruction);
 
 // Allows bfloat16 wherever it may gain, nested blocks included. The reasons are why not.
 PrecisionReport allow_bf16_everywhere(program::Program& program);

@@ -18,8 +18,8 @@ struct GuardOptions {
 };
 
 // Allows bfloat16 in the program, which computes in float32 and has passed verify(), as far as every value that
-// make_trials() has compared stays within the tolerance on every sample. What hurts most is withdrawn first. Throws
-// what running the program on the samples does.
+// make_trials() compares stays within the tolerance on every sample, all that is allowed being used. What hurts most is
+// withdrawn first. Throws what running the program on the samples does.
 PrecisionReport guard_precision(program::Program& program, const GuardOptions& options);
 
 // The difference between two values: its root mean square over that of `expected`. 0 where neither has elements or they

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/fail.h"
+#include "compile/precision.h"
 #include "compile/tuning_cache.h"
 #include "kernels/peak.h"
 #include "lanner_version.h"
@@ -223,6 +224,7 @@ std::string explain_algorithms(const program::Program& program, const std::strin
     }
   });
   content["algorithms"] = std::move(rows);
+  if (content.contains("precision")) content["precision"]["computes_bf16"] = cpu_computes_bf16();
   return text_of(content);
 }
 

@@ -38,7 +38,8 @@ std::string tune_program(program::Program& program, const std::string& report, c
 // "algorithm" is what it runs with on this CPU, and "reason" why: "measured"; "given" by an attribute; "expected" to be
 // the fastest; "elsewhere", the same because what was measured is of another CPU or oneDNN; "open", where it is decided
 // once input shapes are known: then it, "problem" and "macs" are null. Times are those of "tuning", where they are of
-// this CPU. Throws `report.invalid`, and what backends do.
+// this CPU. The section "precision", where there is one, gets "computes_bf16", whether this CPU does. Throws
+// `report.invalid`, and what backends do.
 std::string explain_algorithms(const program::Program& program, const std::string& report, int threads);
 
 }  // namespace lanner::compiler

@@ -283,7 +283,8 @@ def test_compare_prints_both_tables(folder):
 
 def test_compiling_options_need_a_model_to_compile(folder):
     succeeds(folder, "compile", "conv.onnx", "-o", "conv.lanner")
-    for words in (["--deny", "Conv"], ["--disable-rule", "all"], ["--precision", "f32"]):
+    for words in (["--deny", "Conv"], ["--disable-rule", "all"], ["--precision", "f32"], ["--tolerance", 1],
+                  ["--samples", "conv.npz"]):
         for command in (["explain"], ["profile", "--runs", 1], ["compile", "-o", "again.lanner"]):
             message = fails(folder, "usage", *command, "conv.lanner", *words, status=2)
             assert words[0] in message and "'conv.lanner'" in message and ".onnx" in message
@@ -291,6 +292,18 @@ def test_compiling_options_need_a_model_to_compile(folder):
     # Of a config file, which serves all commands, only the settings of running apply.
     (folder / "c.toml").write_text('deny = ["Conv"]\nthreads = 3\n')
     assert "on 3 threads" in succeeds(folder, "profile", "conv.lanner", "--runs", 1, "--config", "c.toml")
+
+
+def test_precision_is_explained(folder):
+    text = succeeds(folder, "explain", "conv.onnx", "--precision", "bf16")
+    assert re.search(r"^precision bf16: \d+ of \d+ convolutions and products may use bf16$", text, re.MULTILINE)
+    text = succeeds(folder, "explain", "conv.onnx", "--precision", "bf16", env={**os.environ, "DNNL_MAX_CPU_ISA": "AVX2"})
+    assert "may use bf16" in text and "they run in f32" in text
+    warned = run(folder, "explain", "conv.onnx", "--precision", "auto", "--tolerance", 0)
+    assert warned.returncode == 0 and warned.stderr.startswith("warning: ") and "\nprecision auto: 0 of " in warned.stdout
+    succeeds_or_warns = run(folder, "compile", "conv.onnx", "-o", "guarded.lanner", "--precision", "auto", "--samples", "conv.npz")
+    assert succeeds_or_warns.returncode == 0 and "generated" not in succeeds_or_warns.stderr
+    assert "precision auto" in succeeds(folder, "explain", "guarded.lanner")
 
 
 def test_json_does_not_take_what_follows_for_the_file_to_write(folder):
@@ -822,6 +835,8 @@ def test_wrong_usage_has_status_2(folder, words, named):
     (["--deny", "Conv@nobody"], "deny.backend"),
     (["--precision", "f8"], "option.precision"),
     (["--tune", "best"], "option.tune"),
+    (["--tolerance", "-1"], "option.tolerance"),
+    (["--precision", "auto", "--samples", "missing.npz"], "file.not_found"),
     (["--config", "missing.toml"], "file.not_found"),
     (["--config", "."], "file.unreadable"),
 ])
@@ -832,7 +847,7 @@ def test_settings_that_mean_nothing_are_errors(folder, words, reason):
 @pytest.mark.parametrize("text, named", [
     ("frob = 1", "frob"), ("detect = 1", "detect"), ("threads =", "threads"), ('threads = "2"', "threads"),
     ("threads = -1", "threads"), ("threads = 4294967298", "threads"), ("threads = 1.5", "threads"),
-    ("[threads]", "threads"), ("lanes = -2", "lanes"), ("precision = 32", "precision"),
+    ("[threads]", "threads"), ("lanes = -2", "lanes"), ("precision = 32", "precision"), ("tolerance = \"1\"", "tolerance"), ("samples = \"x.npz\"", "samples"),
     ('disable-rule = "all"', "disable-rule"), ("deny = [1]", "deny"), ("threads = 1\nthreads = 2", "threads"),
     ("\x00\x01", ""), ("[", ""),
 ])

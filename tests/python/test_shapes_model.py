@@ -18,6 +18,7 @@ CHECKSUMS = [1542363395, 2991634000, 1540597324]
 MAX_FILE_BYTES = 10_000_000
 MIN_PRECISION = 0.75
 MAX_DIFFERENCE = 0.001
+MAX_LOSS_IN_BF16 = 0.002
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +119,19 @@ def test_precision_with_lanner_equals_onnxruntime(reference, pictures):
     precision, count = evaluate.evaluate(evaluate.lanner_detector(evaluate.MODEL), pictures)
     assert precision == pytest.approx(reference[0], abs=MAX_DIFFERENCE)
     assert count == pytest.approx(reference[1], rel=0.01)
+
+
+def test_precision_with_bf16_is_nearly_the_same(reference, pictures):
+    lanner = pytest.importorskip("lanner")
+    model = lanner.compile(evaluate.MODEL, precision="bf16")
+    assert any(row.get("precision") == "bf16" for row in model.explain().rows)
+
+    def detect(image):
+        outputs = model.run({"image": image})
+        return outputs["boxes"], outputs["scores"], outputs["labels"]
+
+    precision, _ = evaluate.evaluate(detect, pictures)
+    assert precision >= reference[0] - MAX_LOSS_IN_BF16
 
 
 def test_example_picture_is_understood():
