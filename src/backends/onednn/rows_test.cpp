@@ -25,14 +25,14 @@ tensor::ValueType open_rows(std::vector<std::int64_t> rest) {
 }
 
 // The two hidden layers and the two results of a box head.
-BlockWriter box_head() {
+BlockWriter box_head(const char* precision = "f32") {
   BlockWriter writer;
   const auto weights = [&](std::int64_t outputs, std::int64_t inputs) {
     return writer.constant(random_tensor({outputs, inputs}, static_cast<unsigned>(outputs)));
   };
   const auto layer = [&](program::SlotIndex x, std::int64_t inputs, std::int64_t outputs) {
     return writer.add("Gemm", {x, weights(outputs, inputs), writer.constant(random_tensor({outputs}, 9))},
-                      {{"transB", std::int64_t{1}}});
+                      {{"transB", std::int64_t{1}}, {"precision", std::string(precision)}});
   };
   const auto x = writer.input(open_rows({147}));
   const auto hidden = writer.add("Relu", {layer(writer.add("Relu", {layer(x, 147, 64)}), 64, 64)});
@@ -44,13 +44,15 @@ BlockWriter box_head() {
 }
 
 // Convolutions over regions, as mask heads have.
-BlockWriter mask_head() {
+BlockWriter mask_head(const char* precision = "f32") {
   BlockWriter writer;
   program::SlotIndex x = writer.input(open_rows({16, 7, 7}));
   for (unsigned i = 0; i < 2; ++i) {
     x = writer.add("FusedConv",
                    {x, writer.constant(random_tensor({16, 16, 3, 3}, i)), writer.constant(random_tensor({16}, 5))},
-                   {{"pads", std::vector<std::int64_t>{1, 1, 1, 1}}, {"activation", std::string("Relu")}});
+                   {{"pads", std::vector<std::int64_t>{1, 1, 1, 1}},
+                    {"activation", std::string("Relu")},
+                    {"precision", std::string(precision)}});
   }
   writer.output(x);
   return writer;
@@ -115,7 +117,7 @@ void expect_same_bits(const Tensor& expected, const Tensor& actual) {
 }
 
 TEST(Rows, APlanForMoreRowsGivesTheSameBits) {
-  for (const BlockWriter& writer : {box_head(), mask_head()}) {
+  for (const BlockWriter& writer : {box_head(), mask_head(), box_head("bf16"), mask_head("bf16")}) {
     const auto count = static_cast<int>(writer.block.outputs.size());
     const Labels labels(writer.block);
     Shape shape{100};
