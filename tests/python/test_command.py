@@ -295,14 +295,18 @@ def test_compiling_options_need_a_model_to_compile(folder):
 
 
 def test_precision_is_explained(folder):
-    text = succeeds(folder, "explain", "conv.onnx", "--precision", "bf16")
-    assert re.search(r"^precision bf16: \d+ of \d+ convolutions and products may use bf16$", text, re.MULTILINE)
-    text = succeeds(folder, "explain", "conv.onnx", "--precision", "bf16", env={**os.environ, "DNNL_MAX_CPU_ISA": "AVX2"})
-    assert "may use bf16" in text and "they run in f32" in text
-    warned = run(folder, "explain", "conv.onnx", "--precision", "auto", "--tolerance", 0)
+    text = succeeds(folder, "explain", SHAPES, "--precision", "bf16")
+    counts = re.search(r"^precision bf16: (\d+) of (\d+) convolutions and products may use bf16$", text, re.MULTILINE)
+    assert 0 < int(counts[1]) <= int(counts[2])
+    assert re.search(r"^Conv\+Relu .* -- bf16$", text, re.MULTILINE)
+    other_cpu = {**os.environ, "DNNL_MAX_CPU_ISA": "AVX2"}
+    assert "they run in f32" in succeeds(folder, "explain", SHAPES, "--precision", "bf16", env=other_cpu)
+    assert "-- f32: it has fewer than 8 outputs" in succeeds(folder, "explain", "conv.onnx", "--precision", "bf16")
+
+    warned = run(folder, "explain", "conv.onnx", "--precision", "auto")
     assert warned.returncode == 0 and warned.stderr.startswith("warning: ") and "\nprecision auto: 0 of " in warned.stdout
-    succeeds_or_warns = run(folder, "compile", "conv.onnx", "-o", "guarded.lanner", "--precision", "auto", "--samples", "conv.npz")
-    assert succeeds_or_warns.returncode == 0 and "generated" not in succeeds_or_warns.stderr
+    judged = run(folder, "compile", "conv.onnx", "-o", "guarded.lanner", "--precision", "auto", "--samples", "conv.npz")
+    assert judged.returncode == 0 and "generated" not in judged.stderr
     assert "precision auto" in succeeds(folder, "explain", "guarded.lanner")
 
 
