@@ -188,8 +188,8 @@ std::vector<RowTuple> row_tuples(const std::vector<ProfileRow>& rows) {
   return result;
 }
 
-// Precision, tolerance, samples, tuning, threads, disabled rules, denied operators.
-using OptionTuple = std::tuple<std::string, double, std::vector<NamedObjects>, std::string, int,
+// Precision, tolerance, samples, tuning, memory, threads, disabled rules, denied operators.
+using OptionTuple = std::tuple<std::string, double, std::vector<NamedObjects>, std::string, std::string, int,
                                std::vector<std::string>, std::vector<std::string>>;
 
 // Compiles with `compile_with(options)`, without the GIL. Returns the program and what the compiler warns of.
@@ -200,9 +200,10 @@ std::pair<Program, std::vector<std::string>> compile_warning(OptionTuple given, 
   options.tolerance = std::get<1>(given);
   for (const NamedObjects& sample : std::get<2>(given)) options.samples.push_back(values_from(sample));
   options.tune = std::get<3>(given);
-  options.threads = std::get<4>(given);
-  options.disable_rules = std::move(std::get<5>(given));
-  options.deny = std::move(std::get<6>(given));
+  options.memory = std::get<4>(given);
+  options.threads = std::get<5>(given);
+  options.disable_rules = std::move(std::get<6>(given));
+  options.deny = std::move(std::get<7>(given));
   std::vector<std::string> warnings;
   options.warn = [&](std::string_view warning) { warnings.emplace_back(warning); };
   const nb::gil_scoped_release release;
@@ -305,7 +306,7 @@ NB_MODULE(_core, m) {
   m.def("read_config", [](const std::string& path) {
     const compiler::Settings settings = compiler::read_config(path);
     return std::tuple(settings.threads, settings.lanes, settings.precision, settings.tolerance, settings.samples,
-                      settings.tune, settings.disable_rules, settings.deny);
+                      settings.tune, settings.memory, settings.disable_rules, settings.deny);
   });
   m.def(
       "load", [](const std::string& path) { return Program::load(path); }, nb::call_guard<nb::gil_scoped_release>());

@@ -37,6 +37,9 @@ struct CompileOptions {
   // Measurements are kept in the user's cache folder, so that equal layers are measured once. What is chosen is part of
   // the program, and has effect on CPUs like this one.
   std::string tune = "off";
+  // What packed weights may take: "fast", as much as the fastest algorithms want, up to four times the plain weights of
+  // a convolution; "small", no more than plain ones.
+  std::string memory = "fast";
   // That sessions will have, for which algorithms are measured; 0: as many as the process may use.
   int threads = 0;
   // Called as compiling goes on, by one thread at a time: what is being done, and how far it is (0 to 1).

@@ -193,6 +193,7 @@ def compile(
     deny: collections.abc.Iterable[str] = (),
     config: str | os.PathLike | None = None,
     tune: str | None = None,
+    memory: str | None = None,
 ) -> Model:
     """Compiles an ONNX model.
 
@@ -208,11 +209,13 @@ def compile(
     device: "cpu".
     disable_rules: names of rewrite rules to leave out; "all" for every one.
     deny: "OP", "OP@BACKEND" or "@BACKEND": what to keep from a backend.
-    config: a TOML file with threads, lanes, precision, tolerance, samples, tune, disable-rule and deny, for those not given
-        here.
+    config: a TOML file with threads, lanes, precision, tolerance, samples, tune, memory, disable-rule and deny, for those
+        not given here.
     tune: how algorithms of convolutions and matrix products are chosen: "off", the default, by what they are expected to
-    cost, "fast", by measuring those that are close (seconds), "full", by measuring all of them. A .lanner file is tuned
-    again unless it is "off".
+        cost; "fast", by measuring those that are close (seconds); "full", by measuring all of them. A .lanner file is
+        tuned again unless it is "off".
+    memory: what packed weights may take: "fast", the default, as much as the fastest algorithms want; "small", no more
+        than plain weights.
 
     Raises Error: `file.*`, `model.*`, `op.unsupported` (lists every operator without a kernel), `option.*`,
     `config.invalid`.
@@ -220,15 +223,16 @@ def compile(
     disable_rules, deny = list(disable_rules), list(deny)
     if config is not None:
         settings = _core.read_config(os.fspath(config))
-        threads, lanes, precision, tolerance, samples, tune = (
-            given if given is not None else read
-            for given, read in zip((threads, lanes, precision, tolerance, samples, tune), settings[:6], strict=True)
+        given = (threads, lanes, precision, tolerance, samples, tune, memory)
+        threads, lanes, precision, tolerance, samples, tune, memory = (
+            value if value is not None else read for value, read in zip(given, settings[:7], strict=True)
         )
-        disable_rules, deny = disable_rules or settings[6], deny or settings[7]
+        disable_rules, deny = disable_rules or settings[7], deny or settings[8]
     _check_options(lanes, device)
     tolerance = _core.DEFAULT_TOLERANCE if tolerance is None else float(tolerance)
     samples = _samples(samples) if precision == "auto" else []
-    options = (precision or "f32", tolerance, samples, tune or "off", threads or 0, disable_rules, deny)
+    options = (
+        precision or "f32", tolerance, samples, tune or "off", memory or "fast", threads or 0, disable_rules, deny)
     if isinstance(model, (str, os.PathLike)):
         program, said = _core.compile(os.fspath(model), options)
     elif isinstance(model, (bytes, bytearray, memoryview)):

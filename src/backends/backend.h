@@ -26,6 +26,10 @@ namespace lanner::backends {
 inline constexpr std::string_view kAlgorithmAttribute = "algorithm";
 inline constexpr std::string_view kTunedForAttribute = "tuned_for";
 
+// The attribute of a convolution that says what its packed weights may take: "fast", the default, as much as the fastest
+// algorithm wants; "small", no more than plain weights.
+inline constexpr std::string_view kMemoryAttribute = "memory";
+
 struct BuildOptions {
   int threads = 1;          // that a run of the subgraph will have
   std::string tuned_for{};  // the subgraph's kTunedForAttribute; empty: it has none

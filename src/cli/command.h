@@ -26,6 +26,7 @@ struct ModelOptions {
   std::optional<double> tolerance;
   std::vector<std::string> samples;
   std::optional<std::string> tune;
+  std::optional<std::string> memory;
   std::string config;
   std::vector<std::string> disable_rules;
   std::vector<std::string> deny;

@@ -22,6 +22,7 @@ ModelOptions with_config(ModelOptions options) {
   if (!options.tolerance) options.tolerance = settings.tolerance;
   if (options.samples.empty()) options.samples = std::move(settings.samples);
   if (!options.tune) options.tune = std::move(settings.tune);
+  if (!options.memory) options.memory = std::move(settings.memory);
   if (options.disable_rules.empty()) options.disable_rules = std::move(settings.disable_rules);
   if (options.deny.empty()) options.deny = std::move(settings.deny);
   return options;
@@ -77,6 +78,10 @@ void ModelOptions::add_to(CLI::App& command, std::string usual_tune) {
       "--tune", tune,
       fmt::format("Choose algorithms by measuring: off, fast (those that are close) or full (default: {})",
                   usual_tune_));
+  command.add_option(
+      "--memory", memory,
+      "What packed weights may take: fast, as much as the fastest algorithms want, or small, no more than "
+      "plain weights (default: fast)");
   command.add_option("--config", config,
                      "A TOML file with these settings and the [detect] keys; the command line wins");
   command.add_option("--disable-rule", disable_rules, "A rewrite rule or pass to leave out; 'all' for every rule")
@@ -99,6 +104,7 @@ Program ModelOptions::open(CompileOptions options, bool retunes) const {
   check_compilable(precision.has_value(), "--precision");
   check_compilable(tolerance.has_value(), "--tolerance");
   check_compilable(!samples.empty(), "--samples");
+  check_compilable(memory.has_value(), "--memory");
   check_compilable(!disable_rules.empty(), "--disable-rule");
   check_compilable(!deny.empty(), "--deny");
   ModelOptions merged = with_config(*this);
@@ -107,6 +113,7 @@ Program ModelOptions::open(CompileOptions options, bool retunes) const {
   if (options.precision == "auto") {
     for (const std::string& path : merged.samples) options.samples.push_back(read_npz(path));
   }
+  options.memory = merged.memory.value_or(options.memory);
   const bool stays = !tune && !retunes && is_compiled();
   options.tune = stays ? "off" : merged.tune.value_or(usual_tune_);
   options.threads = merged.threads.value_or(0);

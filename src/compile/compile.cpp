@@ -75,6 +75,16 @@ Program finish(program::Program program, std::string report, std::shared_ptr<con
   return Program(std::make_shared<vm::LoadedProgram>(std::move(program), std::move(report), std::move(mapping)));
 }
 
+// In the block and those nested in it.
+void keep_weights_small(program::Block& block) {
+  for (program::Instruction& instruction : block.instructions) {
+    if (instruction.op == "Conv" || instruction.op == "FusedConv") {
+      instruction.attributes.set(std::string(backends::kMemoryAttribute), std::string("small"));
+    }
+    for (program::NamedBlock& inner : instruction.blocks) keep_weights_small(inner.block);
+  }
+}
+
 compiler::PrecisionReport choose_precision(program::Program& program, const CompileOptions& options,
                                            const Progress& progress) {
   if (options.precision == "bf16") return compiler::allow_bf16_everywhere(program);
@@ -104,6 +114,7 @@ Program compile_graph(ir::Graph graph, const CompileOptions& options, const Prog
   };
   program::Program program = compiler::lower(graph, place);
   program::verify(program);
+  if (options.memory == "small") keep_weights_small(program.main);
   const compiler::PrecisionReport precision = choose_precision(program, options, progress);
   for (const std::string& warning : precision.warnings) {
     if (options.warn) options.warn(warning);
@@ -122,6 +133,9 @@ void check_options(const CompileOptions& options) {
   }
   if (!std::isfinite(options.tolerance) || options.tolerance < 0) {
     base::invalid("option.tolerance", "the tolerance must be a number of at least 0, but is {}", options.tolerance);
+  }
+  if (options.memory != "fast" && options.memory != "small") {
+    base::invalid("option.memory", "memory must be 'fast' or 'small', but is '{}'", options.memory);
   }
   compiler::parse_tune_level(options.tune);
   base::wanted_threads(options.threads);

@@ -36,6 +36,8 @@ class Config {
         settings.precision = text(key, value);
       } else if (key == "tune") {
         settings.tune = text(key, value);
+      } else if (key == "memory") {
+        settings.memory = text(key, value);
       } else if (key == "tolerance") {
         settings.tolerance = number(key, value);
       } else if (key == "samples") {

@@ -13,6 +13,7 @@ struct Settings {
   std::optional<int> lanes;
   std::optional<std::string> precision;
   std::optional<std::string> tune;
+  std::optional<std::string> memory;
   std::optional<double> tolerance;
   std::vector<std::string> samples;
   std::vector<std::string> disable_rules;

@@ -420,6 +420,15 @@ def test_who_tunes_unless_told(folder, cache):
     assert len(list(cache.iterdir())) == 1
 
 
+def test_small_memory_keeps_weights_plain(folder, cache):
+    succeeds(folder, "compile", "wide.onnx", "-o", "small.lanner", "--memory", "small", "--tune", "off")
+    _, rows = tuned(folder, "small.lanner")
+    assert rows and all("small weights" in row["problem"] for row in rows)
+    algorithms = {candidate["algorithm"] for row in rows for candidate in row["candidates"]}
+    assert algorithms <= {"direct", "direct-bf16", "winograd-f2-plain", "winograd-f4-plain"} and len(algorithms) > 1
+    fails(folder, "usage", "run", "small.lanner", "--memory", "small", "--inputs", "in.npz", "--outputs", "o.npz", status=2)
+
+
 def test_python_tunes_when_told(cache):
     model = lanner.compile(wide_conv_model(), threads=1)
     assert {row["reason"] for row in model.explain().algorithms} == {"expected"}
@@ -839,6 +848,7 @@ def test_wrong_usage_has_status_2(folder, words, named):
     (["--deny", "Conv@nobody"], "deny.backend"),
     (["--precision", "f8"], "option.precision"),
     (["--tune", "best"], "option.tune"),
+    (["--memory", "tiny"], "option.memory"),
     (["--tolerance", "-1"], "option.tolerance"),
     (["--precision", "auto", "--samples", "missing.npz"], "file.not_found"),
     (["--config", "missing.toml"], "file.not_found"),

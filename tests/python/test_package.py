@@ -115,7 +115,7 @@ def test_wrong_inputs_are_errors_and_leave_the_model_usable(inputs, reason):
 
 @pytest.mark.parametrize("options, reason", [
     ({"threads": -1}, "option.threads"), ({"sessions": 0}, "option.sessions"), ({"lanes": 0}, "option.lanes"),
-    ({"precision": "f8"}, "option.precision"), ({"tolerance": -0.1}, "option.tolerance"), ({"device": "tpu"}, "option.device"),
+    ({"precision": "f8"}, "option.precision"), ({"memory": "tiny"}, "option.memory"), ({"tolerance": -0.1}, "option.tolerance"), ({"device": "tpu"}, "option.device"),
     ({"disable_rules": ["fuse-everything"]}, "rule.unknown"),
 ])
 def test_wrong_options_are_errors(options, reason):

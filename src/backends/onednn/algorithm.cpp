@@ -139,6 +139,9 @@ bool is_candidate(Algorithm algorithm, const ConvolutionProblem& problem) {
   const bool three_by_three = window.rank == 2 && window.kernel[1] == 3 && window.kernel[2] == 3;
   const bool dense = problem.groups == 1 && window.stride[1] == 1 && window.stride[2] == 1;
   if (!three_by_three || !dense) return false;
+  // Transformed weights take 16 or 36 numbers for 9.
+  const bool plain = is_own(algorithm) && storage_of(algorithm) == WinogradStorage::kPlain;
+  if (problem.small_weights && !plain) return false;
   if (is_own(algorithm)) return winograd_loops() != nullptr;
   return has_avx512() && window.dilation[1] == 1 && window.dilation[2] == 1;
 }

@@ -29,8 +29,9 @@ struct ConvolutionProblem {
   std::int64_t outputs;  // channels, all groups
   kernels::Window window;
   bool may_use_bf16 = false;
-  bool bf16_input = false;   // as it lies
-  bool bf16_output = false;  // as its readers want it
+  bool bf16_input = false;     // as it lies
+  bool bf16_output = false;    // as its readers want it
+  bool small_weights = false;  // packed weights are to take no more memory than plain ones
 };
 
 // What a choice supposes of the number of rows where it must be the same for any.

@@ -81,12 +81,21 @@ class ConvBuilder {
                 kernels::make_window(attributes, x, kernel),
                 builder_.use_of_bf16() != Bf16::kNo,
                 builder_.input(0).desc.data_type() == Number::bf16,
-                builder_.output_number() == Number::bf16};
+                builder_.output_number() == Number::bf16,
+                asks_for_small_weights()};
     weight_dims_ = dims_of(w);
     if (groups > 1) {
       weight_dims_[0] /= groups;
       weight_dims_.insert(weight_dims_.begin(), groups);
     }
+  }
+
+  bool asks_for_small_weights() const {
+    const std::string memory = builder_.attributes().get_string(kMemoryAttribute, "fast");
+    if (memory != "fast" && memory != "small") {
+      base::invalid("op.attribute", "attribute '{}' must be 'fast' or 'small', but is '{}'", kMemoryAttribute, memory);
+    }
+    return memory == "small";
   }
 
   void choose_algorithm() {
@@ -140,6 +149,7 @@ class ConvBuilder {
     if (builder_.has(kResidual)) text += ", residual";
     const std::string activation = builder_.attributes().get_string("activation", "");
     if (!activation.empty()) text += ", " + activation;
+    if (problem_.small_weights) text += ", small weights";
     if (problem_.may_use_bf16) text += ", bf16 allowed" + kept_text(builder_);
     return text;
   }

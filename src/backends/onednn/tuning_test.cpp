@@ -7,6 +7,7 @@
 #include <string>
 
 #include "backends/backend_testing.h"
+#include "base/error_testing.h"
 
 namespace lanner::backends::testing {
 namespace {
@@ -52,6 +53,27 @@ Measurement made_up(const Choice& choice, std::string_view fastest, TuneLevel le
     measurement.timings.push_back({candidate.algorithm, candidate.algorithm == fastest ? 1.0 : 2.0});
   }
   return measurement;
+}
+
+TEST(Tuning, SmallMemoryLeavesOutTransformedWeights) {
+  BlockWriter writer = network();
+  const std::vector<Choice> fast = choices_of(writer);
+  for (program::Instruction& instruction : writer.block.instructions) {
+    instruction.attributes.set(std::string(kMemoryAttribute), std::string("small"));
+  }
+  // A name from elsewhere does not get around it.
+  set_algorithm(writer, 0, "winograd-f4");
+  const std::vector<Choice> small = choices_of(writer);
+  EXPECT_EQ(small[0].problem, fast[0].problem + ", small weights");
+  for (std::size_t i = 0; i < 3; ++i) {
+    EXPECT_LT(small[i].candidates.size(), fast[i].candidates.size());
+    EXPECT_NE(small[i].algorithm, "winograd-f4");
+    for (const Choice::Candidate& candidate : small[i].candidates) {
+      EXPECT_TRUE(candidate.algorithm == "direct" || candidate.algorithm.ends_with("-plain")) << candidate.algorithm;
+    }
+  }
+  writer.block.instructions[0].attributes.set(std::string(kMemoryAttribute), std::string("tiny"));
+  EXPECT_EQ(base::testing::reason_of([&] { choices_of(writer); }), "op.attribute");
 }
 
 TEST(Tuning, ChoicesNameProblemsAndCandidates) {
