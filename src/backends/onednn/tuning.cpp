@@ -25,7 +25,7 @@ using program::Block;
 constexpr double kCloseExpectation = 1.7;
 constexpr std::size_t kMostQuickEntrants = 3;
 
-constexpr ContestRules kQuick{.least_rounds = 2, .most_rounds = 12, .most_us = 2e6, .agreement = 0.02};
+constexpr ContestRules kQuick{.least_rounds = 2, .most_rounds = 20, .most_us = 5e6, .agreement = 0.02};
 constexpr ContestRules kThorough{.least_rounds = 4, .most_rounds = 40, .most_us = 20e6, .agreement = 0.01};
 
 // Nothing where one of them is open.
