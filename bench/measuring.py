@@ -73,7 +73,7 @@ def conditions(script, runtimes, threads=None, precision="float32"):
         f"{TITLES[runtime]} {version(PACKAGES.get(runtime, runtime)).split('-')[0].split('+')[0]}"
         for runtime in runtimes if runtime != "lanner")
     with_threads = f", {threads} threads" if threads else ""
-    return f"Measured by `{script}` on {cpu_name()} ({os.cpu_count()} cores){with_threads}, {precision}; {peers}."
+    return f"Measured by `{script}` on {cpu_name()} ({os.cpu_count()} cores){with_threads}, {precision}{peers and '; ' + peers}."
 
 
 def put_table(path, name, text):
