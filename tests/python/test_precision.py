@@ -72,6 +72,19 @@ def test_bf16_is_near_and_not_equal(exact):
 
 
 @needs_bf16
+def test_tuning_measures_what_precision_allows(exact, tmp_path, monkeypatch):
+    monkeypatch.setenv("LANNER_CACHE_DIR", str(tmp_path))
+    for precision in ("f32", "bf16", "auto"):
+        settings = {"samples": sample(), "tolerance": 1e-9} if precision == "auto" else {}
+        model = lanner.compile(network(), precision=precision, tune="full", **settings)
+        measured = {entry["algorithm"] for row in model.explain().algorithms for entry in row["candidates"]
+                    if entry["us"] is not None}
+        assert {"direct", "matmul"} <= measured
+        assert ({"direct-bf16", "matmul-bf16"} <= measured) == (precision == "bf16")
+        assert error(exact, model.run(sample())) < (1e-2 if precision == "bf16" else 1e-5)
+
+
+@needs_bf16
 def test_a_saved_program_keeps_its_precision(tmp_path):
     model = lanner.compile(network(), precision="bf16")
     model.save(tmp_path / "network.lanner")
