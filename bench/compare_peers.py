@@ -28,8 +28,9 @@ from measuring import TITLES, Worker, compiled, conditions, is_installed, ncnn_m
 from models import DETECTORS, MODELS, ROOT, dense_part
 
 RUNTIMES = {"f32": ("lanner", "onnxruntime", "openvino", "ncnn", "pytorch"), "bf16": ("lanner", "openvino")}
-# Lanner measures its first requests to find out what to run beside what; all runtimes get as many.
-WARM_RUNS = 30
+# Lanner measures its first requests to find out what to run beside what; all runtimes get as many, or this much time.
+WARM_RUNS, WARM_SECONDS = 30, 8
+LOADS = 3
 
 
 def files_of(model, runtimes, options, folder):
@@ -40,7 +41,7 @@ def files_of(model, runtimes, options, folder):
     files["lanner"] = (str(folder / "model.lanner"), inputs)
     if "ncnn" in runtimes:
         dense, dense_inputs = dense_part(onnx_path, model.inputs(), folder)
-        files["ncnn"] = (str(ncnn_model(dense)), dense_inputs)
+        files["ncnn"] = (str(ncnn_model(dense) or ""), dense_inputs)
     if "pytorch" in runtimes:
         files["pytorch"] = (model.torch, inputs)
     return files
@@ -52,8 +53,9 @@ def measure(model, options, folder):
     if not model.torch:
         runtimes = [runtime for runtime in runtimes if runtime != "pytorch"]
     files = files_of(model, runtimes, options, folder)
+    runtimes = [runtime for runtime in runtimes if files[runtime][0]]
     start = time.perf_counter()
-    compiled(model.make(), options.threads, files["lanner"][0], precision=options.precision)
+    compiled(model.make(), options.threads, files["lanner"][0], precision=options.precision, tune="fast")
     compile_ms = 1e3 * (time.perf_counter() - start)
 
     def load(runtime):
@@ -63,16 +65,23 @@ def measure(model, options, folder):
         return worker, worker.ask(do="load", model=path, threads=options.threads, **settings)
 
     loads = {runtime: [] for runtime in runtimes}
-    for _ in range(3):
+    workers = {}
+    for last in (*[False] * (LOADS - 1), True):
         for runtime in runtimes:
+            if runtime == "pytorch" and not last:
+                continue  # compiles for a minute
             worker, answer = load(runtime)
-            worker.stop()
             loads[runtime].append(answer)
-    workers = {runtime: load(runtime)[0] for runtime in runtimes}
+            if last:
+                workers[runtime] = worker
+            else:
+                worker.stop()
     counts = {}
     for runtime, worker in workers.items():
-        warm = worker.ask(do="run", count=WARM_RUNS)["ms"]
-        counts[runtime] = max(1, round(1e3 * options.slice / warm[-1]))
+        typical = worker.ask(do="run", count=3)["ms"][-1]
+        more = min(WARM_RUNS, max(3, round(1e3 * WARM_SECONDS / typical)))
+        typical = worker.ask(do="run", count=more)["ms"][-1]
+        counts[runtime] = max(1, round(1e3 * options.slice / typical))
     times = {runtime: [] for runtime in runtimes}
     for _ in range(options.rounds):
         for runtime, worker in workers.items():
