@@ -105,9 +105,11 @@ def measure(model, options, folder):
 def latency_rows(names, all_results, runtimes):
     """Latencies, and Lanner's divided by the best of the peers that run the same."""
     lines = [
-        "| model | " + " | ".join(f"{TITLES[runtime]} ms" for runtime in runtimes) + " | ratio | to ncnn's dense part |",
-        "| --- |" + " --- |" * (len(runtimes) + 2),
+        "| model | " + " | ".join(f"{TITLES[runtime]} ms" for runtime in runtimes) + " | ratio |",
+        "| --- |" + " --- |" * (len(runtimes) + 1),
     ]
+    if "ncnn" in runtimes:
+        lines = [lines[0] + " ratio to ncnn's dense part |", lines[1] + " --- |"]
     for name in names:
         ms = {runtime: result["latency_ms"] for runtime, result in all_results[name].items()}
         whole = MODELS[name].whole
@@ -115,21 +117,25 @@ def latency_rows(names, all_results, runtimes):
         cells = [f"{ms[runtime]:.2f}" if runtime in ms else "" for runtime in runtimes]
         if whole and "ncnn" in ms:
             cells[list(runtimes).index("ncnn")] += " (dense part)"
-        to_dense = f"{ms['lanner'] / ms['ncnn']:.2f}" if whole and "ncnn" in ms else ""
-        lines.append(f"| {name} | {' | '.join(cells)} | {ms['lanner'] / min(same):.2f} | {to_dense} |")
+        cells.append(f"{ms['lanner'] / min(same):.2f}")
+        if "ncnn" in runtimes:
+            cells.append(f"{ms['lanner'] / ms['ncnn']:.2f}" if whole and "ncnn" in ms else "")
+        lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def resource_rows(names, all_results):
     """Loading and memory beside the runtimes that run everything."""
+    short = {"lanner": "L", "onnxruntime": "ORT", "openvino": "OV"}
+    shown = [runtime for runtime in short if any(runtime in all_results[name] for name in names)]
+    order = " / ".join(short[runtime] for runtime in shown)
     lines = [
-        "| model | load and first result, ms (L / ORT / OV) | idle MiB (L / ORT / OV) | peak MiB (L / ORT / OV) |"
-        " compile ms |",
+        f"| model | load and first result, ms ({order}) | idle MiB ({order}) | peak MiB ({order}) | compile ms |",
         "| --- | --- | --- | --- | --- |",
     ]
     for name in names:
         results = all_results[name]
-        of = [results[runtime] for runtime in ("lanner", "onnxruntime", "openvino") if runtime in results]
+        of = [results[runtime] for runtime in shown]
         first = " / ".join(f"{result['load_ms']:.0f} + {result['first_ms']:.0f}" for result in of)
         idle, peak = (" / ".join(f"{result[key]:.0f}" for result in of) for key in ("idle_mib", "peak_mib"))
         lines.append(f"| {name} | {first} | {idle} | {peak} | {results['lanner']['compile_ms']:.0f} |")
@@ -147,9 +153,9 @@ def tables(all_results, options):
     names = list(all_results)
     whole = [name for name in names if name in DETECTORS]
     few = [runtime for runtime in runtimes if runtime not in ("ncnn", "pytorch")]
-    short = f"{conditions('bench/compare_peers.py', few, options.threads, precision)}{said}\n\n" + "\n".join(
-        "|".join(line.split("|")[:-2]) + "|" for line in latency_rows(
-            whole, {name: {runtime: all_results[name][runtime] for runtime in few} for name in whole}, few).split("\n"))
+    theirs = {name: {runtime: all_results[name][runtime] for runtime in few} for name in whole}
+    short = (f"{conditions('bench/compare_peers.py', few, options.threads, precision)}{said}\n\n"
+             f"{latency_rows(whole, theirs, few)}\n\n{resource_rows(whole, theirs)}")
     return short, f"{begin}{said}\n\n{latency_rows(names, all_results, runtimes)}\n\n{resource_rows(names, all_results)}"
 
 

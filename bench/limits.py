@@ -92,9 +92,10 @@ def table(results, options, gb_per_second):
         compute = result["compute_ms"]
         share = f"{100 * max(compute, result['weights_ms']) / result['dense_ms']:.0f} %" if compute else ""
         products = f"{compute:.2f}" if compute else "open sizes"
+        direct = f"{result['direct_gflops']:.1f}" if compute else ""
         lines.append(
             f"| {name} | {result['ms']:.2f} | {result['dense_ms']:.2f} | {result['rest_ms']:.2f} | {result['native_ms']:.2f} |"
-            f" {result['direct_gflops']:.1f} | {products} | {result['weights_ms']:.2f} | {share} |")
+            f" {direct} | {products} | {result['weights_ms']:.2f} | {share} |")
     return "\n".join(lines)
 
 
