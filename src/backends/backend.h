@@ -26,8 +26,8 @@ namespace lanner::backends {
 inline constexpr std::string_view kAlgorithmAttribute = "algorithm";
 inline constexpr std::string_view kTunedForAttribute = "tuned_for";
 
-// The attribute of a convolution that says what its packed weights may take: "fast", the default, as much as the fastest
-// algorithm wants; "small", no more than plain weights.
+// The attribute of a convolution that says what its packed weights may take: "fast", the default, as much as the
+// fastest algorithm wants; "small", no more than plain weights.
 inline constexpr std::string_view kMemoryAttribute = "memory";
 
 struct BuildOptions {
