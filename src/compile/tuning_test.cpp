@@ -157,7 +157,8 @@ TEST_F(TuningTest, AFastMeasurementIsNotThoroughEnough) {
   falsify_cache("direct");
   for (const TuneLevel level : {TuneLevel::kFast, TuneLevel::kFull}) {
     tune(program, level);
-    for (const json& candidate : explained(program)[1].at("candidates")) {
+    const json rows = explained(program);
+    for (const json& candidate : rows[1].at("candidates")) {
       if (candidate.at("us").is_null()) continue;
       const bool false_time = candidate.at("us") == 1 || candidate.at("us") == 0.5;
       EXPECT_EQ(false_time, level == TuneLevel::kFast) << candidate;
