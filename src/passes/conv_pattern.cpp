@@ -23,17 +23,21 @@ std::optional<ConvPattern> conv_of(const Graph& graph, ValueId value, bool fused
                      weights.element};
 }
 
-std::optional<std::vector<double>> per_channel(const Graph& graph, const ConvPattern& conv, ValueId value) {
+std::optional<std::vector<double>> per_channel(const Graph& graph, const Image& image, ValueId value) {
   std::optional<std::vector<double>> elements = constant_floats(graph, value);
-  if (!elements || type_of(graph, value).element != conv.element) return std::nullopt;
+  if (!elements || type_of(graph, value).element != image.element) return std::nullopt;
   const Shape& shape = graph.value(value).constant.shape();
-  if (shape.rank() > conv.rank) return std::nullopt;
+  if (shape.rank() > image.rank) return std::nullopt;
   for (int axis = 0; axis < shape.rank(); ++axis) {
-    const bool is_channel = axis + conv.rank - shape.rank() == 1;
-    if (shape[axis] != 1 && !(is_channel && shape[axis] == conv.channels)) return std::nullopt;
+    const bool is_channel = axis + image.rank - shape.rank() == image.axis;
+    if (shape[axis] != 1 && !(is_channel && shape[axis] == image.channels)) return std::nullopt;
   }
-  if (elements->size() == 1) elements->assign(static_cast<std::size_t>(conv.channels), (*elements)[0]);
+  if (elements->size() == 1) elements->assign(static_cast<std::size_t>(image.channels), (*elements)[0]);
   return elements;
+}
+
+std::optional<std::vector<double>> per_channel(const Graph& graph, const ConvPattern& conv, ValueId value) {
+  return per_channel(graph, Image{conv.rank, 1, conv.channels, conv.element}, value);
 }
 
 Verdict scale_conv(const Graph& graph, const ConvPattern& conv, const std::vector<double>& factors,

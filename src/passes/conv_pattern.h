@@ -23,7 +23,17 @@ struct ConvPattern {
 // The convolution that makes `value`: a Conv or, if `fused`, a FusedConv too.
 std::optional<ConvPattern> conv_of(const Graph& graph, ValueId value, bool fused = false);
 
-// A constant that broadcasts over the convolution's output as one number per channel (or for all), one per channel.
+// An image: the channels lie along `axis`.
+struct Image {
+  int rank = 0;
+  int axis = 1;
+  std::int64_t channels = 0;
+  ElementType element = ElementType::kUndefined;
+};
+
+// A constant that broadcasts over the image as one number per channel (or for all), one per channel.
+std::optional<std::vector<double>> per_channel(const Graph& graph, const Image& image, ValueId value);
+// The same over the convolution's output.
 std::optional<std::vector<double>> per_channel(const Graph& graph, const ConvPattern& conv, ValueId value);
 
 // Adds to `edit` the convolution with outputs y * factors + shifts instead of y, and has it replace `replaced`.

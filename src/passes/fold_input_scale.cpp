@@ -16,48 +16,31 @@ constexpr std::string_view kOps[] = {"Conv"};
 constexpr int kMostNodes = 8;
 constexpr double kLargestShift = 1e30;
 
-// An image's value on the way from the scale to the Conv.
-struct Image {
+// Where on the way from the scale to the Conv: a value, and what it is an image of.
+struct Place {
   ValueId value;
-  int rank;
-  int axis;  // of the channels
+  Image image;
 };
 
 bool is_constant(const Graph& graph, ValueId value) {
   return value != kNoValue && graph.value(value).is_constant();
 }
 
-// A constant that broadcasts over the image as one number per channel (or for all), one per channel.
-std::optional<std::vector<double>> per_channel(const Graph& graph, const Image& image, std::int64_t channels,
-                                               ValueId value) {
-  std::optional<std::vector<double>> numbers = constant_floats(graph, value);
-  if (!numbers || type_of(graph, value).element != type_of(graph, image.value).element) return std::nullopt;
-  const Shape& shape = graph.value(value).constant.shape();
-  if (shape.rank() > image.rank) return std::nullopt;
-  for (int axis = 0; axis < shape.rank(); ++axis) {
-    const bool is_channel = axis + image.rank - shape.rank() == image.axis;
-    if (shape[axis] != 1 && !(is_channel && shape[axis] == channels)) return std::nullopt;
-  }
-  if (numbers->size() == 1) numbers->assign(static_cast<std::size_t>(channels), (*numbers)[0]);
-  return numbers;
-}
-
-// The image that a node reads, if a scale of its channels can go from before the node to behind it.
-std::optional<Image> before(const Graph& graph, const Node& node, const Image& image) {
+// What a node reads, if a scale of its channels can go from before the node to behind it.
+std::optional<Place> before(const Graph& graph, const Node& node, const Place& place) {
   if (!node.domain.empty()) return std::nullopt;
-  Image result = image;
-  result.value = input(node, 0);
+  Place result{input(node, 0), place.image};
   if (node.op == "Add" || node.op == "Sub") {
     if (node.inputs.size() != 2) return std::nullopt;
     if (node.op == "Add" && is_constant(graph, node.inputs[0])) result.value = node.inputs[1];
-    return rank_of(graph, result.value) == image.rank ? std::optional(result) : std::nullopt;
+    return result;
   }
   if (node.op == "Unsqueeze") {
     const auto axes = constant_ints(graph, input(node, 1));
-    if (!axes || axes->size() != 1 || image.axis != 1) return std::nullopt;
-    if ((*axes)[0] != 0 && (*axes)[0] != -image.rank) return std::nullopt;
-    --result.rank;
-    --result.axis;
+    if (!axes || axes->size() != 1 || place.image.axis != 1) return std::nullopt;
+    if ((*axes)[0] != 0 && (*axes)[0] != -place.image.rank) return std::nullopt;
+    --result.image.rank;
+    --result.image.axis;
     return result;
   }
   if (node.op == "Resize") {
@@ -71,19 +54,24 @@ std::optional<Image> before(const Graph& graph, const Node& node, const Image& i
   return std::nullopt;
 }
 
-// What Mul or Div multiplies the image by.
-std::optional<std::vector<double>> factors_of(const Graph& graph, const Node& node, Image& image,
-                                              std::int64_t channels) {
+struct Scale {
+  ValueId scaled;
+  std::vector<double> factors;  // of the channels
+};
+
+// What Mul or Div multiplies, and by what.
+std::optional<Scale> scale_of(const Graph& graph, const Node& node, const Image& image) {
   if (!(is_op(node, "Mul") || is_op(node, "Div")) || node.inputs.size() != 2) return std::nullopt;
   const bool second = !is_constant(graph, node.inputs[0]);
   if (node.op == "Div" && !second) return std::nullopt;
-  image.value = node.inputs[second ? 0 : 1];
-  if (rank_of(graph, image.value) != image.rank) return std::nullopt;
-  std::optional<std::vector<double>> factors = per_channel(graph, image, channels, node.inputs[second ? 1 : 0]);
-  if (factors && node.op == "Div") {
+  const ValueId scaled = node.inputs[second ? 0 : 1];
+  if (rank_of(graph, scaled) != image.rank) return std::nullopt;
+  std::optional<std::vector<double>> factors = per_channel(graph, image, node.inputs[second ? 1 : 0]);
+  if (!factors) return std::nullopt;
+  if (node.op == "Div") {
     for (double& factor : *factors) factor = 1.0 / factor;
   }
-  return factors;
+  return Scale{scaled, std::move(*factors)};
 }
 
 // The weights times the factors of the channels they belong to; nothing where one would not be finite.
@@ -114,66 +102,65 @@ Verdict fold(const Graph& graph, NodeId at, Edit& edit) {
   const Node& node = graph.node(at);
   const std::optional<ConvPattern> conv = conv_of(graph, node.outputs[0]);
   if (!conv) return no_match();
-  Image image{node.inputs[0], conv->rank, 1};
-  const ValueType& type = type_of(graph, image.value);
+  const ValueType& type = type_of(graph, node.inputs[0]);
   if (!type.ranked || static_cast<int>(type.dims.size()) != conv->rank || !type.dims[1].known()) return no_match();
   const std::int64_t channels = type.dims[1].size;
+  Place place{node.inputs[0], {conv->rank, 1, channels, conv->element}};
 
   std::vector<NodeId> between;  // the Conv's side first
-  std::optional<std::vector<double>> factors;
-  NodeId scale = kNoNode;
+  std::optional<Scale> scale;
+  NodeId scaler = kNoNode;
   for (int i = 0; i < kMostNodes; ++i) {
-    const Node* producer = graph.producer(image.value);
+    const Node* producer = graph.producer(place.value);
     if (producer == nullptr) return no_match();
-    scale = graph.value(image.value).producer;
-    factors = factors_of(graph, *producer, image, channels);
-    if (factors) break;
-    const std::optional<Image> read = before(graph, *producer, image);
+    scaler = graph.value(place.value).producer;
+    scale = scale_of(graph, *producer, place.image);
+    if (scale) break;
+    const std::optional<Place> read = before(graph, *producer, place);
     if (!read) return no_match();
     const ValueType& read_type = type_of(graph, read->value);
-    if (rank_of(graph, read->value) != read->rank ||
-        read_type.dims[static_cast<std::size_t>(read->axis)].size != channels) {
+    if (rank_of(graph, read->value) != read->image.rank ||
+        read_type.dims[static_cast<std::size_t>(read->image.axis)].size != channels) {
       return no_match();
     }
-    between.push_back(scale);
-    image = *read;
+    between.push_back(scaler);
+    place = *read;
   }
-  if (!factors) return no_match();
+  if (!scale) return no_match();
 
   const Tensor* weights = constant_of(graph, node.inputs[1]);
   if (weights == nullptr) return near_miss("the weights are not constant");
   const std::int64_t groups = node.attributes.get_int("group", 1);
   if (groups < 1 || conv->channels % groups != 0 || weights->shape()[1] * groups != channels) return no_match();
-  const std::optional<Tensor> scaled = scaled_weights(*weights, *factors, groups);
+  const std::optional<Tensor> scaled = scaled_weights(*weights, scale->factors, groups);
   if (!scaled) return near_miss("the folded weights would not be finite");
   for (const NodeId id : between) {
     if (!edit.consume(id)) return near_miss("{}", edit.blocked());
   }
-  if (!edit.consume(scale)) return near_miss("{}", edit.blocked());
+  if (!edit.consume(scaler)) return near_miss("{}", edit.blocked());
 
-  ValueId value = image.value;
-  int rank = image.rank;
+  ValueId value = scale->scaled;
+  Image image = place.image;
   for (auto id = between.rbegin(); id != between.rend(); ++id) {
     Node moved = copy_node(graph.node(*id));
     std::size_t position = 0;
     if (moved.op == "Add" || moved.op == "Sub") {
       position = is_constant(graph, moved.inputs[0]) ? 1 : 0;
-      const ValueId shift = moved.inputs[1 - position];
-      const Image shifted{graph.node(*id).inputs[position], rank, rank == conv->rank ? 1 : 0};
-      std::optional<std::vector<double>> shifts = per_channel(graph, shifted, channels, shift);
+      std::optional<std::vector<double>> shifts = per_channel(graph, image, moved.inputs[1 - position]);
       if (!shifts) return near_miss("a shift is no constant per channel");
       for (std::size_t i = 0; i < shifts->size(); ++i) {
-        (*shifts)[i] /= (*factors)[i];
+        (*shifts)[i] /= scale->factors[i];
         if (!(std::abs((*shifts)[i]) < kLargestShift)) return near_miss("a shift would not be finite");
       }
       Shape shape{channels};
-      for (int axis = shifted.axis + 1; axis < rank; ++axis) shape.push_back(1);
+      for (int axis = image.axis + 1; axis < image.rank; ++axis) shape.push_back(1);
       moved.inputs[1 - position] = edit.constant(float_tensor(conv->element, shape, *shifts));
+    } else if (moved.op == "Unsqueeze") {
+      ++image.rank;
+      ++image.axis;
     }
     moved.inputs[position] = value;
-    const ValueType& made = type_of(graph, graph.node(*id).outputs[0]);
-    rank = static_cast<int>(made.dims.size());
-    value = edit.node(std::move(moved), made);
+    value = edit.node(std::move(moved), type_of(graph, graph.node(*id).outputs[0]));
   }
   Node folded = copy_node(node);
   folded.inputs[0] = value;
