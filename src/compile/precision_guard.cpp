@@ -89,13 +89,11 @@ class Guard {
       const std::size_t first = i * tried_.size() / count;
       parts.push_back({first, (i + 1) * tried_.size() / count - first});
     }
-    double square = 0;
     for (std::size_t i = 0; i < count; ++i) {
       if (options_.progress) options_.progress(static_cast<double>(i) / static_cast<double>(count));
       std::ranges::fill(allowed, 0);
       std::fill_n(allowed.begin() + static_cast<std::ptrdiff_t>(parts[i].first), parts[i].count, 1);
       parts[i].error = error_of(allowed);
-      square += parts[i].error * parts[i].error;
     }
     const std::vector<Part> in_order = parts;
     std::ranges::stable_sort(parts, std::ranges::greater{}, &Part::error);
@@ -104,7 +102,7 @@ class Guard {
     for (std::size_t next = 0; error > options_.tolerance && next < count; ++next) {
       const Part& worst = parts[next];
       std::fill_n(allowed.begin() + static_cast<std::ptrdiff_t>(worst.first), worst.count, 0);
-      square = 0;
+      double square = 0;
       for (std::size_t i = next + 1; i < count; ++i) square += parts[i].error * parts[i].error;
       if (next + 1 == count || std::sqrt(square) <= options_.tolerance) error = error_of(allowed);
     }
