@@ -188,9 +188,9 @@ std::vector<RowTuple> row_tuples(const std::vector<ProfileRow>& rows) {
   return result;
 }
 
-// Precision, tolerance, samples, tuning, memory, threads, disabled rules, denied operators.
+// Precision, tolerance, samples, tuning, memory, threads, disabled rules, denied operators, smallest subgraph.
 using OptionTuple = std::tuple<std::string, double, std::vector<NamedObjects>, std::string, std::string, int,
-                               std::vector<std::string>, std::vector<std::string>>;
+                               std::vector<std::string>, std::vector<std::string>, int>;
 
 // Compiles with `compile_with(options)`, without the GIL. Returns the program and what the compiler warns of.
 template <typename Compile>
@@ -204,6 +204,7 @@ std::pair<Program, std::vector<std::string>> compile_warning(OptionTuple given, 
   options.threads = std::get<5>(given);
   options.disable_rules = std::move(std::get<6>(given));
   options.deny = std::move(std::get<7>(given));
+  options.min_subgraph = std::get<8>(given);
   std::vector<std::string> warnings;
   options.warn = [&](std::string_view warning) { warnings.emplace_back(warning); };
   const nb::gil_scoped_release release;

@@ -1,0 +1,71 @@
+"""The cases of onnx.backend.test and the lists of those that fail: what the tests and triage.py share.
+
+All cases of the kinds node, simple, pytorch-converted and pytorch-operator run, with the suite's own data, comparison and
+tolerances, in two forms: `native`, on native kernels without any rewrite rule, and `full`, with all rules and with oneDNN
+wherever it takes an operator. The kind "real" is left out: it is whole networks that were made to be downloaded, and those
+that come with the package compute nothing that the others do not.
+"""
+
+import fnmatch
+import functools
+import re
+import typing
+import warnings
+from pathlib import Path
+
+import lanner.backend
+
+FOLDER = Path(__file__).resolve().parent
+FORMS = {
+    "native": {"disable_rules": ["all"], "deny": ["@onednn"], "threads": 1},
+    "full": {"min_subgraph": 1, "threads": 2},
+}
+
+
+@functools.cache
+def functions(form: str) -> dict[str, typing.Callable[[], None]]:
+    """What runs each case, by the case's name; raises lanner.Error, or AssertionError for wrong results."""
+    from onnx.backend.test.runner import Runner
+
+    class Backend(lanner.backend.LannerBackend):
+        @classmethod
+        def prepare(cls, model, device="CPU", **options):
+            return super().prepare(model, device, **FORMS[form], **options)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of making the data
+        suite = Runner(Backend).test_cases
+    cases = {}
+    for kind in ("Node", "Simple", "PyTorchConverted", "PyTorchOperator"):
+        test = suite[f"OnnxBackend{kind}ModelTest"]
+        for name in dir(test):
+            if name.startswith("test_") and name.endswith("_cpu"):
+                cases[name.removesuffix("_cpu")] = functools.partial(getattr(test, name), None)
+    return cases
+
+
+class Entry(typing.NamedTuple):
+    """A line `GLOB[@FORM] reason` of a list: cases of that form, or of all forms."""
+
+    pattern: str
+    form: str
+    reason: str
+
+    def covers(self, form: str, name: str) -> bool:
+        return self.form in ("", form) and fnmatch.fnmatchcase(name, self.pattern)
+
+
+def read_list(name: str) -> list[Entry]:
+    entries = []
+    for number, line in enumerate((FOLDER / name).read_text().splitlines(), 1):
+        if not line or line.startswith("#"):
+            continue
+        match = re.fullmatch(r"(test_[^@\s]+)(?:@(\w+))?\s+(\S.*)", line)
+        if match is None or match[2] not in (None, *FORMS):
+            raise ValueError(f"{name}:{number}: a line is 'GLOB[@FORM] reason', with a form of {', '.join(FORMS)}")
+        entries.append(Entry(match[1], match[2] or "", match[3]))
+    return entries
+
+
+def find(entries: list[Entry], form: str, name: str) -> Entry | None:
+    return next((entry for entry in entries if entry.covers(form, name)), None)
