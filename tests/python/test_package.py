@@ -42,19 +42,39 @@ def test_inputs_and_outputs_are_described():
     assert model.outputs[0].name == "z" and model.outputs[0].shape == (None, 2)
 
 
+SMALL_TYPES = ["bfloat16", "float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz", "float8_e8m0fnu",
+               "float4_e2m1fn", "int4", "uint4", "int2", "uint2"]
+
+
+def dtype_of(name):
+    if name not in SMALL_TYPES:
+        return np.dtype(name)
+    import ml_dtypes
+
+    return np.dtype(getattr(ml_dtypes, name))
+
+
 @pytest.mark.parametrize("dtype", ["bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
-                                   "float32", "float64"])
-def test_element_types_pass_through(dtype):
-    element = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+                                   "float16", "float32", "float64", "complex64", "complex128", *SMALL_TYPES])
+@pytest.mark.parametrize("rows", [2, 50])
+def test_element_types_pass_through(dtype, rows, tmp_path):
+    dtype = dtype_of(dtype)
+    element = helper.np_dtype_to_tensor_dtype(dtype)
+    # Once in the program's text and once, of more than 64 bytes, among the weights.
+    constant = np.arange(rows * 2).reshape(rows, 2).astype(np.int8).astype(dtype)
     graph = helper.make_graph(
-        [helper.make_node("Concat", ["x", "x"], ["y"], axis=0)], "g",
+        [helper.make_node("Transpose", ["x"], ["y"]), helper.make_node("Transpose", ["c"], ["z"])], "g",
         [helper.make_tensor_value_info("x", element, [None, 2])],
-        [helper.make_tensor_value_info("y", element, [None, 2])])
-    model = lanner.compile(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10))
+        [helper.make_tensor_value_info(name, element, [2, None]) for name in "yz"],
+        [onnx.numpy_helper.from_array(constant, "c")])
+    model = lanner.compile(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 28)], ir_version=14))
+    model.save(tmp_path / "model.lanner")
     x = np.array([[0, 1], [2, 3]]).astype(dtype)
-    y = model.run({"x": x})["y"]
-    assert y.dtype == x.dtype
-    np.testing.assert_array_equal(y, np.concatenate([x, x]))
+    for which in (model, lanner.load(tmp_path / "model.lanner")):
+        outputs = which.run({"x": x})
+        assert outputs["y"].dtype == outputs["z"].dtype == dtype
+        np.testing.assert_array_equal(outputs["y"], x.T)
+        np.testing.assert_array_equal(outputs["z"], constant.T)
 
 
 def test_arrays_of_any_layout_and_scalars():
