@@ -11,6 +11,7 @@
 
 #include "base/fail.h"
 #include "base/parallel.h"
+#include "kernels/broadcast.h"
 #include "kernels/exp.h"
 #include "kernels/gemm.h"
 #include "kernels/kernel.h"
@@ -376,16 +377,20 @@ std::unique_ptr<Kernel> make_Attention(const KernelInfo& info) {
     if (y.element_count() == 0 && (scores == nullptr || scores->element_count() == 0)) return;
     const std::int64_t blocks = (query.length + kQueryBlock - 1) / kQueryBlock;
     tensor::dispatch(tensor::FloatTypes{}, type, "Attention", [&]<typename T>() {
-      base::parallel_for(
-          context.threads(), query.batch * query.heads * blocks, 1, [&](std::int64_t begin, std::int64_t end) {
-            for (std::int64_t item = begin; item < end; ++item) {
-              const std::int64_t head = item / blocks;  // of all images
-              const std::int64_t first = item % blocks * kQueryBlock;
-              attend<T>(problem, context.allocator(), head / query.heads, head % query.heads, first,
-                        std::min(first + kQueryBlock, query.length), q->data<T>(), k->data<T>(), v->data<T>(),
-                        y.data<T>(), scores != nullptr ? scores->data<T>() + head * query.length * keys : nullptr);
-            }
-          });
+      const double work = static_cast<double>(std::min(query.length, kQueryBlock)) * static_cast<double>(keys) *
+                          static_cast<double>(query.size + problem.v.size);
+      const double grain = static_cast<double>(kElementGrain) / std::max(work, 1.0);
+      base::parallel_for(context.threads(), query.batch * query.heads * blocks,
+                         static_cast<std::int64_t>(std::max(grain, 1.0)), [&](std::int64_t begin, std::int64_t end) {
+                           for (std::int64_t item = begin; item < end; ++item) {
+                             const std::int64_t head = item / blocks;  // of all images
+                             const std::int64_t first = item % blocks * kQueryBlock;
+                             attend<T>(problem, context.allocator(), head / query.heads, head % query.heads, first,
+                                       std::min(first + kQueryBlock, query.length), q->data<T>(), k->data<T>(),
+                                       v->data<T>(), y.data<T>(),
+                                       scores != nullptr ? scores->data<T>() + head * query.length * keys : nullptr);
+                           }
+                         });
     });
   });
 }

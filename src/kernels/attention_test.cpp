@@ -174,7 +174,9 @@ void check(const Case& c) {
       }
       const Tensor& present = values[2].tensor();
       ASSERT_EQ(present.shape(), Shape({c.batch, c.key_heads, c.past + c.keys, c.value_size}));
-      if (c.past > 0) EXPECT_EQ(present.data<float>()[0], inputs[5].data<float>()[0]);
+      if (c.past > 0) {
+        EXPECT_EQ(present.data<float>()[0], inputs[5].data<float>()[0]);
+      }
     }
   }
 }
