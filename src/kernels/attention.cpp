@@ -15,6 +15,7 @@
 #include "kernels/exp.h"
 #include "kernels/gemm.h"
 #include "kernels/kernel.h"
+#include "kernels/product_loops.h"
 #include "kernels/softmax.h"
 #include "kernels/strided.h"
 #include "tensor/dispatch.h"
@@ -181,20 +182,74 @@ void softmax_row(T* row, std::int64_t count) {
   }
 }
 
+// The keys and values of one head, as the products with them want them: packed where many queries share them.
+template <typename T>
+class Memory {
+ public:
+  Memory(const Problem& problem, const T* k, const T* v) : problem_(problem), k_(k), v_(v) {}
+
+  void choose(std::int64_t image, std::int64_t head) {
+    const T* const keys = k_ + problem_.k.at(image, head, 0);
+    const T* const values = v_ + problem_.v.at(image, head, 0);
+    if (keys == keys_ && values == values_) return;
+    keys_ = keys;
+    values_ = values;
+    if constexpr (kMayPack) {
+      if (!packs()) return;
+      packed_keys_.pack(problem_.k.size, problem_.k.length, {keys, 1, problem_.k.row_stride});
+      packed_values_.pack(problem_.v.length, problem_.v.size, {values, problem_.v.row_stride, 1});
+    }
+  }
+
+  // scores[r][j] = queries[r] * key first + j; the rows of `queries` lie beside each other.
+  void score(std::int64_t rows, const T* queries, std::int64_t first, std::int64_t count, T* scores) const {
+    const std::int64_t size = problem_.k.size;
+    if constexpr (kMayPack) {
+      if (packs()) return packed_keys_.multiply(rows, count, size, queries, size, 0, first, scores, count);
+    }
+    const std::int64_t stride = problem_.k.row_stride;
+    multiply<T>(1, rows, count, size, {queries, size, 1}, {keys_ + first * stride, 1, stride}, scores, count);
+  }
+
+  // y[r] = the sum over j of probabilities[r][j] * value first + j.
+  void sum(std::int64_t rows, const T* probabilities, std::int64_t first, std::int64_t count, T* y) const {
+    const std::int64_t y_stride = problem_.y.row_stride;
+    if constexpr (kMayPack) {
+      if (packs()) {
+        return packed_values_.multiply(rows, problem_.v.size, count, probabilities, count, first, 0, y, y_stride);
+      }
+    }
+    const std::int64_t stride = problem_.v.row_stride;
+    multiply<T>(1, rows, problem_.v.size, count, {probabilities, count, 1}, {values_ + first * stride, stride, 1}, y,
+                y_stride);
+  }
+
+ private:
+  static constexpr bool kMayPack = std::is_same_v<T, float>;
+  bool packs() const { return problem_.q.length >= kProductRows; }
+
+  const Problem& problem_;
+  const T* k_;
+  const T* v_;
+  const T* keys_ = nullptr;
+  const T* values_ = nullptr;
+  PackedMatrix packed_keys_;
+  PackedMatrix packed_values_;
+};
+
 // The queries [begin, end) of one head. `scores_out` is the head's [queries, keys] or null.
 template <typename T>
 void attend(const Problem& problem, Allocator& allocator, std::int64_t image, std::int64_t head, std::int64_t begin,
-            std::int64_t end, const T* q, const T* k, const T* v, T* y, T* scores_out) {
+            std::int64_t end, const T* q, Memory<T>& memory, T* y, T* scores_out) {
   const std::int64_t rows = end - begin;
   const std::int64_t size = problem.q.size;
-  const std::int64_t key_head = head / (problem.q.heads / problem.k.heads);
-  // All keys where their scores are asked for, else those that some query of the block sees.
+  // All keys where their scores are asked for, else those that some query of the block sees, from a panel's first on.
   std::int64_t first = problem.k.length;
   std::int64_t last = 0;
   for (std::int64_t query = begin; query < end; ++query) {
     const Problem::Range range = problem.visible(image, query);
     if (range.first >= range.last) continue;
-    first = std::min(first, range.first);
+    first = std::min(first, range.first / kPanelColumns * kPanelColumns);
     last = std::max(last, range.last);
   }
   if (scores_out != nullptr) {
@@ -207,16 +262,18 @@ void attend(const Problem& problem, Allocator& allocator, std::int64_t image, st
     for (std::int64_t r = 0; r < rows; ++r) std::fill_n(out + r * problem.y.row_stride, problem.y.size, T{});
     return;
   }
-  constexpr ElementType kType = element_type_of<T>();
-  Tensor work = Tensor::allocate(kType, {rows, size + keys}, allocator);
+  const std::int64_t whole = (rows + kProductRows - 1) / kProductRows * kProductRows;
+  Tensor work = Tensor::allocate(element_type_of<T>(), {whole, size + keys}, allocator);
   T* const queries = work.data<T>();
-  T* const scores = queries + rows * size;
+  T* const scores = queries + whole * size;
   for (std::int64_t r = 0; r < rows; ++r) {
     const T* const from = q + problem.q.at(image, head, begin + r);
     for (std::int64_t i = 0; i < size; ++i) queries[r * size + i] = from[i] * static_cast<T>(problem.scale);
   }
-  multiply<T>(1, rows, keys, size, {queries, size, 1},
-              {k + problem.k.at(image, key_head, first), 1, problem.k.row_stride}, scores, keys);
+  std::fill_n(queries + rows * size, (whole - rows) * size, T{});
+  std::fill_n(scores + rows * keys, (whole - rows) * keys, T{});
+  memory.choose(image, head / (problem.q.heads / problem.k.heads));
+  memory.score(rows, queries, first, keys, scores);
   const auto keep = [&](ScoreOutput what, std::int64_t r) {
     if (scores_out == nullptr || problem.options.scores != what) return;
     std::copy_n(scores + r * keys, keys, scores_out + (begin + r) * keys);
@@ -239,8 +296,7 @@ void attend(const Problem& problem, Allocator& allocator, std::int64_t image, st
     }
     keep(ScoreOutput::kProbabilities, r);
   }
-  multiply<T>(1, rows, problem.v.size, keys, {scores, keys, 1},
-              {v + problem.v.at(image, key_head, first), problem.v.row_stride, 1}, out, problem.y.row_stride);
+  memory.sum(rows, scores, first, keys, out);
 }
 
 // Output `index`: the past rows of each head and behind them those of `now`; null if neither is there nor asked for.
@@ -382,12 +438,12 @@ std::unique_ptr<Kernel> make_Attention(const KernelInfo& info) {
       const double grain = static_cast<double>(kElementGrain) / std::max(work, 1.0);
       base::parallel_for(context.threads(), query.batch * query.heads * blocks,
                          static_cast<std::int64_t>(std::max(grain, 1.0)), [&](std::int64_t begin, std::int64_t end) {
+                           Memory<T> memory(problem, k->data<T>(), v->data<T>());
                            for (std::int64_t item = begin; item < end; ++item) {
                              const std::int64_t head = item / blocks;  // of all images
                              const std::int64_t first = item % blocks * kQueryBlock;
                              attend<T>(problem, context.allocator(), head / query.heads, head % query.heads, first,
-                                       std::min(first + kQueryBlock, query.length), q->data<T>(), k->data<T>(),
-                                       v->data<T>(), y.data<T>(),
+                                       std::min(first + kQueryBlock, query.length), q->data<T>(), memory, y.data<T>(),
                                        scores != nullptr ? scores->data<T>() + head * query.length * keys : nullptr);
                            }
                          });
