@@ -171,14 +171,16 @@ bool mask_row(const Problem& problem, std::int64_t image, std::int64_t head, std
 }
 
 template <typename T>
-void softmax_row(T* row, std::int64_t count) {
+void softmax(T* scores, std::int64_t count, std::int64_t rows) {
   if constexpr (std::is_same_v<T, float>) {
-    softmax_rows(row, row, count, 1);
+    if (rows > 0) softmax_rows(scores, scores, count, rows);
   } else {
-    const T greatest = *std::max_element(row, row + count);
-    T sum = 0;
-    for (std::int64_t j = 0; j < count; ++j) sum += row[j] = std::exp(row[j] - greatest);
-    for (std::int64_t j = 0; j < count; ++j) row[j] /= sum;
+    for (T* row = scores; row != scores + rows * count; row += count) {
+      const T greatest = *std::max_element(row, row + count);
+      T sum = 0;
+      for (std::int64_t j = 0; j < count; ++j) sum += row[j] = std::exp(row[j] - greatest);
+      for (std::int64_t j = 0; j < count; ++j) row[j] /= sum;
+    }
   }
 }
 
@@ -279,6 +281,7 @@ void attend(const Problem& problem, Allocator& allocator, std::int64_t image, st
     std::copy_n(scores + r * keys, keys, scores_out + (begin + r) * keys);
   };
   const T cap = static_cast<T>(problem.options.softcap);
+  std::int64_t done = 0;
   for (std::int64_t r = 0; r < rows; ++r) {
     T* const row = scores + r * keys;
     keep(ScoreOutput::kRaw, r);
@@ -289,13 +292,14 @@ void attend(const Problem& problem, Allocator& allocator, std::int64_t image, st
     const bool any = mask_row(problem, image, head, begin + r, first, keys, row);
     keep(ScoreOutput::kMasked, r);
     constexpr T kMasked = -std::numeric_limits<T>::infinity();
-    if (any && std::any_of(row, row + keys, [](T score) { return score != kMasked; })) {
-      softmax_row(row, keys);
-    } else {
-      std::fill_n(row, keys, T{});
-    }
-    keep(ScoreOutput::kProbabilities, r);
+    // Rows without a key become 0, the rows between them are handed on together.
+    if (any && std::any_of(row, row + keys, [](T score) { return score != kMasked; })) continue;
+    softmax(scores + done * keys, keys, r - done);
+    std::fill_n(row, keys, T{});
+    done = r + 1;
   }
+  softmax(scores + done * keys, keys, rows - done);
+  for (std::int64_t r = 0; r < rows; ++r) keep(ScoreOutput::kProbabilities, r);
   memory.sum(rows, scores, first, keys, out);
 }
 
