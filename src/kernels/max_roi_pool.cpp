@@ -15,6 +15,8 @@ namespace lanner::kernels {
 
 namespace {
 
+constexpr std::int64_t kMaxOutput = 1024;
+
 struct Bin {
   std::int64_t first;
   std::int64_t last;
@@ -41,8 +43,9 @@ void cut(T start, T end, float scale, std::int64_t size, std::vector<Bin>& bins)
 std::unique_ptr<Kernel> make_MaxRoiPool(const KernelInfo& info) {
   const std::vector<std::int64_t> pooled = info.attributes.get_ints("pooled_shape");
   const float scale = info.attributes.get_float("spatial_scale", 1.0f);
-  if (pooled.size() != 2 || pooled[0] < 1 || pooled[1] < 1 || pooled[0] > INT32_MAX || pooled[1] > INT32_MAX) {
-    base::invalid("op.attribute", "attribute 'pooled_shape' must be two positive sizes, but is [{}]",
+  const auto fits = [](std::int64_t size) { return size >= 1 && size <= kMaxOutput; };
+  if (pooled.size() != 2 || !std::ranges::all_of(pooled, fits)) {
+    base::invalid("op.attribute", "attribute 'pooled_shape' must be two sizes in [1, {}], but is [{}]", kMaxOutput,
                   fmt::join(pooled, ","));
   }
   return make_kernel([pooled, scale](KernelContext& context) {

@@ -75,6 +75,7 @@ TEST(MaxRoiPool, HostileRegions) {
   }
   EXPECT_EQ(reason_of([&] { run("MaxRoiPool", {x, noise({1, 4})}, pooled(1, 1)); }), "op.shape");
   EXPECT_EQ(reason_of([&] { run("MaxRoiPool", {x, noise({1, 5})}, pooled(0, 1)); }), "op.attribute");
+  EXPECT_EQ(reason_of([&] { run("MaxRoiPool", {x, noise({1, 5})}, pooled(1, I{1} << 40)); }), "op.attribute");
   EXPECT_EQ(reason_of([&] { run("MaxRoiPool", {x, noise({1, 5})}); }), "op.attribute");
   EXPECT_EQ(run("MaxRoiPool", {x, noise({0, 5})}, pooled(2, 3)).shape(), Shape({0, 1, 2, 3}));
 }

@@ -19,7 +19,7 @@ namespace lanner::kernels {
 namespace {
 
 // Longer transforms are not attempted.
-constexpr std::int64_t kMaxLength = std::int64_t{1} << 30;
+constexpr std::int64_t kMaxLength = std::int64_t{1} << 26;
 
 std::int64_t read_scalar(const Tensor& tensor, std::string_view name) {
   const std::vector<std::int64_t> values = read_indices(tensor, name);
@@ -230,7 +230,7 @@ std::unique_ptr<Kernel> make_MelWeightMatrix(const KernelInfo& info) {
     const auto bin = [&](std::int64_t i) {
       const double hertz = 700 * std::expm1((static_cast<double>(i) * step + low) / 2595 * std::numbers::ln10);
       const double exact = std::floor(static_cast<double>(length + 1) * hertz / static_cast<double>(rate));
-      const auto limit = static_cast<double>(8 * kMaxLength);
+      const auto limit = static_cast<double>(std::int64_t{1} << 40);
       return std::isnan(exact) ? std::int64_t{-1} : static_cast<std::int64_t>(std::clamp(exact, -limit, limit));
     };
     for (std::int64_t i = 0; i < bands; ++i) {
