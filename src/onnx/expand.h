@@ -1,5 +1,5 @@
-// Operators that ONNX defines by a function of other operators, written out where there is no kernel for them; and Scan, as a
-// Loop.
+// Operators that ONNX defines by a function of other operators, written out where there is no kernel for them; and Scan,
+// as a Loop.
 #pragma once
 
 #include <functional>

@@ -3,8 +3,9 @@
     python tests/conformance/operators.py           writes the page
     python tests/conformance/operators.py --check   fails where the page is not what it would write
 
-Every case whose model is one node runs in both forms. The page names the element types of the inputs and outputs of those that
-pass. So it claims nothing that was not run, and less than is there: an operator takes more types than the suite has cases for.
+Every case whose model is one node runs in both forms. The page names the element types of the inputs and outputs of those
+that pass. So it claims nothing that was not run, and less than is there: an operator takes more types than the suite has
+cases for.
 """
 
 import argparse
@@ -20,10 +21,10 @@ from onnx.backend.test.loader import load_model_tests
 PAGE = cases.FOLDER.parents[1] / "docs" / "operators.md"
 HEAD = """# Operators
 
-What ONNX's own test suite (of the package `onnx` {version}) has shown to work: for each operator the cases that pass, those
-that do not, and the element types of the passing cases. `native` are Lanner's own kernels or, without one, those of the
-operators by which ONNX defines it; `onednn` says that oneDNN, too, ran some of them. Operators take more types than the suite has
-cases for. Written by `tests/conformance/operators.py`.
+What ONNX's own test suite (of the package `onnx` {version}) has shown to work: for each operator the cases that pass,
+those that do not, and the element types of the passing cases. `native` are Lanner's own kernels or, without one, those
+of the operators by which ONNX defines it; `onednn` says that oneDNN, too, ran some of them. Operators take more types than
+the suite has cases for. Written by `tests/conformance/operators.py`.
 
 | operator | pass | fail | element types | backends |
 | --- | --- | --- | --- | --- |
@@ -68,11 +69,11 @@ def page() -> str:
             backends[operator] |= {"native"} | backends_of(case.model)
             for value in (*graph.input, *graph.output):
                 types[operator] |= element_types(value.type)
-    lines = [
-        f"| {operator} | {counts[operator, True]} | {counts[operator, False] or ''} | {', '.join(sorted(types[operator]))} "
-        f"| {', '.join(sorted(backends[operator]))} |"
-        for operator in sorted({operator for operator, _ in counts}, key=str.lower)
-    ]
+    lines = []
+    for operator in sorted({operator for operator, _ in counts}, key=str.lower):
+        cells = [operator, counts[operator, True], counts[operator, False] or "", ", ".join(sorted(types[operator])),
+                 ", ".join(sorted(backends[operator]))]
+        lines.append("| " + " | ".join(str(cell) for cell in cells) + " |")
     return HEAD.format(version=onnx.__version__) + "\n".join(lines) + "\n"
 
 

@@ -92,7 +92,8 @@ def test_strings():
 
 def test_sequences_and_optionals():
     model = lanner.compile(model_of("""
-        g (seq(float[N]) s, float[N] x, optional(float[N]) o) => (seq(float[M]) t, float[K] last, bool has, seq(float[J]) k)
+        g (seq(float[N]) s, float[N] x, optional(float[N]) o)
+        => (seq(float[M]) t, float[K] last, bool has, seq(float[J]) k)
         <float[2] c = {5, 6}> {
           y = Add(x, x) t = SequenceInsert(s, y) n = Constant <value = int64 {-1}> () last = SequenceAt(t, n)
           has = OptionalHasElement(o) k = SequenceConstruct(c, c) }"""))
