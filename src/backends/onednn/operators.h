@@ -18,9 +18,9 @@ BuildOperator find_builder(std::string_view op);
 bool has_algorithms(std::string_view op);
 
 // The families, one file each.
-void build_conv(OperatorBuilder& builder);  // Conv and FusedConv
+void build_conv(OperatorBuilder& builder);    // Conv and FusedConv
 void build_deconv(OperatorBuilder& builder);  // ConvTranspose
-void build_pool(OperatorBuilder& builder);  // MaxPool, AveragePool and the global ones
+void build_pool(OperatorBuilder& builder);    // MaxPool, AveragePool and the global ones
 void build_matmul(OperatorBuilder& builder);
 void build_gemm(OperatorBuilder& builder);
 void build_elementwise(OperatorBuilder& builder);  // one input
