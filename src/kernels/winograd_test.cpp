@@ -38,7 +38,7 @@ struct Case {
   bool bias = true;
   bool residual = false;
   bool in_place = false;  // the residual is the output
-  WinogradActivation activation;
+  WinogradActivation activation = {};
 };
 
 I round_up(I value, I step) {
@@ -195,7 +195,9 @@ class Experiment {
             const I at = output_layout_.at(n, k, y, x);
             const double actual = output[static_cast<std::size_t>(at)];
             const double expected = k < p.outputs ? reference(n, k, y, x, at) : 0;
-            if (k >= p.outputs) EXPECT_EQ(actual, 0);
+            if (k >= p.outputs) {
+              EXPECT_EQ(actual, 0);
+            }
             difference += (actual - expected) * (actual - expected);
             square += expected * expected;
           }
