@@ -88,7 +88,7 @@ void pick(const ColumnTable& table, const std::uint32_t* from, std::uint32_t* to
         const auto inputs = load_inputs(table, from, start);
         store_some(hn::TableLookupLanes(inputs, hn::IndicesFromVec(words, hn::LoadU(indices, index))), to + i, count);
       } else {
-        for (std::int64_t k = 0; k < count; ++k) to[i + k] = from[index[k]];
+        store_some(hn::GatherIndex(words, from, hn::LoadU(indices, index)), to + i, count);
       }
       i += count;
     }
@@ -113,12 +113,19 @@ void blend(const ColumnTable& table, const float* from, std::int64_t begin, std:
     for (std::int64_t i = begin; i < end;) {
       const std::int64_t next = std::min(end, (i / lanes + 1) * lanes);
       const std::int32_t start = table.starts[static_cast<std::size_t>(i / lanes)];
-      if (start < 0 || i % lanes != 0) {
+      if (i % lanes != 0) {
         blend_each(from + std::max(start, 0), i, next);
       } else {
-        const auto inputs = load_inputs(table, from, start);
-        const auto one = hn::TableLookupLanes(inputs, hn::IndicesFromVec(floats, hn::LoadU(ints, indices + i)));
-        const auto other = hn::TableLookupLanes(inputs, hn::IndicesFromVec(floats, hn::LoadU(ints, partners + i)));
+        auto one = hn::Zero(floats);
+        auto other = hn::Zero(floats);
+        if (start >= 0) {
+          const auto inputs = load_inputs(table, from, start);
+          one = hn::TableLookupLanes(inputs, hn::IndicesFromVec(floats, hn::LoadU(ints, indices + i)));
+          other = hn::TableLookupLanes(inputs, hn::IndicesFromVec(floats, hn::LoadU(ints, partners + i)));
+        } else {
+          one = hn::GatherIndex(floats, from, hn::LoadU(ints, indices + i));
+          other = hn::GatherIndex(floats, from, hn::LoadU(ints, partners + i));
+        }
         store_some(hn::Add(hn::Mul(hn::LoadU(floats, weights + i), one),
                            hn::Mul(hn::LoadU(floats, partner_weights + i), other)),
                    to + i, next - i);
