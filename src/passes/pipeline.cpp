@@ -26,11 +26,11 @@ constexpr const Rule* kMoveData[] = {&kJoinRoiLevels,   &kTransposeFirst,   &kSl
                                      &kCombineReshapes, &kEliminateDeadCode};
 
 // Arithmetic goes into weights before anything is fused with a convolution.
-constexpr const Rule* kFoldIntoConvolutions[] = {&kFusePadConv, &kFoldBatchNorm, &kFuseConvBias, &kFoldScaleShift,
+constexpr const Rule* kFoldIntoConvolutions[] = {&kFusePadConv, &kFoldBatchNorm, &kFuseBias, &kFoldScaleShift,
                                                  &kFoldInputScale};
 
-constexpr const Rule* kFuse[] = {&kFuseConvResidual,  &kFuseConvActivation, &kFuseClassActivation,
-                                 &kReadScoresInPlace, &kFuseColumns,        &kEliminateDeadCode};
+constexpr const Rule* kFuse[] = {&kFuseResidual,      &kFuseActivation, &kFuseClassActivation,
+                                 &kReadScoresInPlace, &kFuseColumns,    &kEliminateDeadCode};
 
 constexpr Pass kPasses[] = {
     {"simplify", kSimplify},  {"batch-heads", kBatchHeads},

@@ -2,26 +2,40 @@
 
 #include <algorithm>
 
-#include "passes/conv_pattern.h"
 #include "passes/known_elements.h"
 #include "passes/match.h"
+#include "passes/product_pattern.h"
 
 namespace lanner::passes {
 
 namespace {
 
-constexpr std::string_view kKeepShape[] = {"Abs",         "BatchNormalization",
-                                           "Cast",        "Ceil",
-                                           "Clip",        "Elu",
-                                           "Exp",         "Floor",
-                                           "HardSigmoid", "HardSwish",
-                                           "Identity",    "LeakyRelu",
-                                           "Log",         "Neg",
-                                           "Not",         "Reciprocal",
-                                           "Relu",        "Round",
-                                           "Sigmoid",     "Sign",
-                                           "Softmax",     "Sqrt",
-                                           "Swish",       "Tanh"};
+constexpr std::string_view kKeepShape[] = {"Abs",
+                                           "BatchNormalization",
+                                           "Cast",
+                                           "Ceil",
+                                           "Clip",
+                                           "Elu",
+                                           "Exp",
+                                           "Floor",
+                                           "Gelu",
+                                           "HardSigmoid",
+                                           "HardSwish",
+                                           "Identity",
+                                           "LayerNormalization",
+                                           "LeakyRelu",
+                                           "Log",
+                                           "Neg",
+                                           "Not",
+                                           "Reciprocal",
+                                           "Relu",
+                                           "Round",
+                                           "Sigmoid",
+                                           "Sign",
+                                           "Softmax",
+                                           "Sqrt",
+                                           "Swish",
+                                           "Tanh"};
 
 constexpr std::string_view kBroadcast[] = {"Add",  "And",         "Div", "Equal", "Greater", "GreaterOrEqual",
                                            "Less", "LessOrEqual", "Max", "Min",   "Mod",     "Mul",
@@ -103,6 +117,9 @@ std::optional<SizeOrigin> SizeOrigins::through(const Node& node, ValueId value, 
       if (!window->keeps()) origin->windows.insert(origin->windows.begin(), *window);
       return origin;
     }
+  }
+  if (first && axis + 1 < static_cast<std::size_t>(std::max(rank_of(graph_, value), 0)) && product_of(graph_, value)) {
+    return of_input(0, axis);
   }
   if (first && node.op == "ResizeLike" && node.domain == "lanner") return of_input(axis < 2 ? 0 : 1, axis);
   if (!node.domain.empty()) {

@@ -33,6 +33,15 @@ TEST(SameShape, ElementwiseOperators) {
   EXPECT_FALSE(same_shape(c.graph, c.data, c.open("Mul", {c.data, c.constant(Tensor::of<float>({1, 1, 1}, {2}))})));
 }
 
+TEST(SameShape, MatrixProducts) {
+  Case c;
+  const ValueId right = c.constant(Tensor::of<float>({4, 3}, std::vector<float>(12)));
+  const ValueId product = c.open("MatMul", {c.data, right}, "float32[?,3]");
+  EXPECT_TRUE(same_shape(c.graph, product, c.open("MatMul", {c.open("Gelu", {c.data}), right}, "float32[?,3]")));
+  EXPECT_FALSE(same_shape(c.graph, product, c.open("MatMul", {c.other, right}, "float32[?,3]")));
+  EXPECT_FALSE(c.same(c.open("MatMul", {c.data, c.other}, "float32[?,?]"), 0, c.data, 0));
+}
+
 TEST(SameShape, MovedAxes) {
   Case c;
   const ValueId turned = c.open("Transpose", {c.data});

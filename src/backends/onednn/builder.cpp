@@ -16,8 +16,8 @@ namespace {
 
 std::string operation_name(const Instruction& instruction) {
   if (!instruction.stands_for.empty()) return fmt::format("{}", fmt::join(instruction.stands_for, "+"));
-  if (instruction.op != "FusedConv") return instruction.op;
-  std::string name = "Conv";
+  if (instruction.op != "FusedConv" && instruction.op != "FusedMatMul") return instruction.op;
+  std::string name = instruction.op == "FusedConv" ? "Conv" : "MatMul";
   if (instruction.inputs.size() > 3 && instruction.inputs[3] != kNoSlot) name += "+Add";
   const std::string activation = instruction.attributes.get_string("activation", "");
   return activation.empty() ? name : name + "+" + activation;

@@ -20,8 +20,6 @@ using dnnl::prop_kind;
 
 constexpr int kResidual = 3;
 
-enum class Residual : std::uint8_t { kNone, kSum, kBinary };
-
 // Of the three dimensions a Window holds, those that the tensors have.
 Dims spatial(const kernels::Window& window, const kernels::WindowDims& values, std::int64_t subtract = 0) {
   Dims dims;
@@ -167,19 +165,14 @@ class ConvBuilder {
                                                     plain_desc({problem_.outputs}), dst, strides, dilates, begin, end)
                         : convolution_forward::desc(prop_kind::forward_inference, how, src, weights, dst, strides,
                                                     dilates, begin, end);
-    dnnl::post_ops post;
-    if (residual == Residual::kSum) post.append_sum();
-    if (residual == Residual::kBinary) {
-      post.append_binary(algorithm::binary_add, in_number(dst, builder_.input(kResidual).desc.data_type()));
-    }
-    if (with_activation) {
-      for (const ElementwiseStep& step : activation_) post.append_eltwise(1.0F, step.algorithm, step.alpha, step.beta);
-    }
+    const Desc operand = residual == Residual::kBinary ? residual_desc(dst) : Desc();
     dnnl::primitive_attr attributes = user_scratchpad();
-    attributes.set_post_ops(post);
+    attributes.set_post_ops(post_operations(residual, operand, with_activation ? activation_ : Elementwise()));
     return {description, attributes, engine(), true};
   }
 
+  // As an operand of what makes `dst`.
+  Desc residual_desc(const Desc& dst) const { return in_number(dst, builder_.input(kResidual).desc.data_type()); }
   // The residual is summed in place.
   Residual residual() const { return builder_.has(kResidual) ? Residual::kSum : Residual::kNone; }
   // A picture's few channels are read as they lie.
@@ -232,8 +225,7 @@ class ConvBuilder {
     } else if ((!builder_.may_overwrite(kResidual) || builder_.input(kResidual).desc.data_type() != dst.data_type()) &&
                use_binary_residual()) {
       dst = primitive_.dst_desc();
-      const Desc residual = in_number(dst, builder_.input(kResidual).desc.data_type());
-      arguments.push_back({DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1, builder_.input(kResidual, residual)});
+      arguments.push_back(residual_operand(builder_.input(kResidual, residual_desc(dst))));
       to = builder_.new_buffer(dst);
     } else {
       to = builder_.new_buffer(dst);

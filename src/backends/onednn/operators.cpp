@@ -28,6 +28,7 @@ constexpr OperatorRow kOperators[] = {
     {"GlobalAveragePool", build_pool},
     {"MatMul", build_matmul, true},
     {"Gemm", build_gemm, true},
+    {"FusedMatMul", build_fused_matmul, true},
     {"Add", build_binary},
     {"Sub", build_binary},
     {"Mul", build_binary},
@@ -45,6 +46,7 @@ constexpr OperatorRow kOperators[] = {
     {"LeakyRelu", build_elementwise},
     {"Clip", build_elementwise},
     {"Elu", build_elementwise},
+    {"Gelu", build_elementwise},
     {"HardSigmoid", build_elementwise},
     {"HardSwish", build_elementwise},
     {"Sigmoid", build_elementwise},
@@ -63,6 +65,12 @@ Elementwise elementwise_of(std::string_view op, const tensor::Attributes& attrib
   if (op == "Relu") return {{algorithm::eltwise_relu}};
   if (op == "LeakyRelu") return {{algorithm::eltwise_relu, alpha(0.01F)}};
   if (op == "Elu") return {{algorithm::eltwise_elu, alpha(1.0F)}};
+  if (op == "Gelu") {
+    const std::string approximate = attributes.get_string("approximate", "none");
+    if (approximate == "none") return {{algorithm::eltwise_gelu_erf}};
+    if (approximate == "tanh") return {{algorithm::eltwise_gelu_tanh}};
+    base::invalid("op.attribute", "attribute 'approximate' must be none or tanh, but is '{}'", approximate);
+  }
   if (op == "HardSigmoid") {
     return {{algorithm::eltwise_linear, alpha(0.2F), beta(0.5F)}, {algorithm::eltwise_clip, 0.0F, 1.0F}};
   }
@@ -171,8 +179,20 @@ Elementwise activation_of(const tensor::Attributes& attributes) {
     return clip(attributes.get_float("min", -kLargest), attributes.get_float("max", kLargest));
   }
   Elementwise function = elementwise_of(name, attributes);
-  if (function.empty()) base::invalid("op.attribute", "'{}' is no activation of a FusedConv", name);
+  if (function.empty()) base::invalid("op.attribute", "'{}' is no activation that fuses", name);
   return function;
+}
+
+dnnl::post_ops post_operations(Residual residual, const Desc& residual_desc, const Elementwise& activation) {
+  dnnl::post_ops post;
+  if (residual == Residual::kSum) post.append_sum();
+  if (residual == Residual::kBinary) post.append_binary(algorithm::binary_add, residual_desc);
+  for (const ElementwiseStep& step : activation) post.append_eltwise(1.0F, step.algorithm, step.alpha, step.beta);
+  return post;
+}
+
+Argument residual_operand(const Stored& residual) {
+  return {DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1, residual};
 }
 
 void emit_elementwise(OperatorBuilder& builder, const Elementwise& function, const Stored& from, const Stored& to) {

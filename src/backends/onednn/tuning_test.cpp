@@ -123,6 +123,25 @@ TEST(Tuning, ProblemsDifferWhereTimesMay) {
   EXPECT_EQ(choices[4].macs, 8.0 * 9 * 7 * 2 * 9);
 }
 
+TEST(Tuning, FusedProductsAreProblemsOfTheirOwn) {
+  BlockWriter writer;
+  const auto x = writer.input({2, 3, 16});
+  const auto w = writer.constant(random_tensor({16, 16}, 1));
+  const auto bias = writer.constant(random_tensor({16}, 1));
+  const auto y = writer.add("MatMul", {x, w});
+  const std::pair<std::string, tensor::Attribute> gelu{"activation", std::string("Gelu")};
+  writer.output(writer.add("FusedMatMul", {x, w, bias, y}, {gelu}));
+  const std::vector<Choice> choices = choices_of(writer);
+  EXPECT_EQ(choices[0].problem, "6x16 by 16x16");
+  EXPECT_EQ(choices[1].problem, "6x16 by 16x16, bias, residual, Gelu");
+  EXPECT_GT(choices[1].candidates.size(), 1U);
+  Measurements measurements;
+  const auto tuned = backend().tune(writer.block, writer.constants, {.level = TuneLevel::kFull}, measurements);
+  for (const Choice::Candidate& candidate : choices[1].candidates) {
+    EXPECT_NE(measurements.at(choices[1].problem).find(candidate.algorithm), nullptr) << candidate.algorithm;
+  }
+}
+
 TEST(Tuning, OpenShapesAreLeftToTheFirstRun) {
   tensor::ValueType type = tensor::ValueType::tensor(ElementType::kFloat32, kInput);
   type.dims[2] = {};

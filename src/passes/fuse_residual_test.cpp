@@ -13,26 +13,26 @@ struct Case : Builder {
   Inputs inputs{numbers({1, 3, 5, 5}), numbers({1, 3, 5, 5}, 9)};
 };
 
-TEST(FuseConvResidual, ToTheBit) {
+TEST(FuseResidual, ToTheBit) {
   Case test;
   test.output(test.node("Add", {test.residual, test.conv(test.x)}, {}, "float32[1,3,5,5]"));
-  expect_rewrites(test.graph, kFuseConvResidual, "FusedConv", test.inputs);
+  expect_rewrites(test.graph, kFuseResidual, "FusedConv", test.inputs);
   const Node& fused = find_node(test.graph, "FusedConv");
   EXPECT_EQ(fused.domain, "lanner");
   EXPECT_EQ(fused.inputs[2], kNoValue);
   EXPECT_THAT(fused.stands_for, ::testing::ElementsAre("Conv", "Add"));
 }
 
-TEST(FuseConvResidual, OfTwoConvsTheFirst) {
+TEST(FuseResidual, OfTwoConvsTheFirst) {
   Case test;
   test.output(test.node("Add", {test.conv(test.x), test.conv(test.residual, 8)}, {}, "float32[1,3,5,5]"));
-  expect_rewrites(test.graph, kFuseConvResidual, "Conv FusedConv", test.inputs);
+  expect_rewrites(test.graph, kFuseResidual, "Conv FusedConv", test.inputs);
   EXPECT_EQ(find_node(test.graph, "FusedConv").inputs[0], test.x);
 }
 
 // A bottleneck of a model with a free image size: the main path strides in its second convolution, the other in its
 // only.
-TEST(FuseConvResidual, ShapesUnknownButTheSame) {
+TEST(FuseResidual, ShapesUnknownButTheSame) {
   const auto build = [](Builder& builder, std::vector<I> pads) {
     const ValueId x = builder.input("x", "float32[1,3,h,w]");
     const auto conv = [&](ValueId of, const Shape& weights, tensor::Attributes with) {
@@ -59,33 +59,53 @@ TEST(FuseConvResidual, ShapesUnknownButTheSame) {
   // One row more of padding, and the shapes agree only for some sizes.
   Builder other;
   build(other, {1, 1, 2, 1});
-  EXPECT_EQ(apply(other.graph, kFuseConvResidual).firings.size(), 1u);
+  EXPECT_EQ(apply(other.graph, kFuseResidual).firings.size(), 1u);
 }
 
-TEST(FuseConvResidual, Declines) {
+// What a transformer's block ends with, of any batch and length.
+TEST(FuseResidual, OfAMatrixProduct) {
+  Builder test;
+  const ValueId x = test.input("x", "float32[?,?,6]");
+  const auto dense = [&](ValueId of, I from, I to) {
+    const std::string type = fmt::format("float32[?,?,{}]", to);
+    const ValueId y = test.node("MatMul", {of, test.constant(numbers({from, to}, 7))}, {}, type);
+    return test.node("Add", {test.constant(numbers({to}, 3)), y}, {}, type);
+  };
+  const ValueId normal = test.node("LayerNormalization", {x, test.constant(numbers({6}, 2))},
+                                   attributes({{"axis", I{-1}}}), "float32[?,?,6]");
+  const ValueId wide = test.node("Gelu", {dense(normal, 6, 8)}, {}, "float32[?,?,8]");
+  test.output(test.node("Add", {x, dense(wide, 8, 6)}, {}, "float32[?,?,6]"));
+  const Inputs inputs{numbers({2, 3, 6})};
+  const std::vector<Value> expected = run_graph(test.graph, inputs);
+  run_pipeline(test.graph, {});
+  EXPECT_EQ(ops(test.graph), "LayerNormalization FusedMatMul FusedMatMul");
+  expect_same(expected[0], run_graph(test.graph, inputs)[0]);
+}
+
+TEST(FuseResidual, Declines) {
   Case broadcasts;
   broadcasts.output(broadcasts.node("Add", {broadcasts.conv(broadcasts.x), broadcasts.input("r", "float32[1,3,1,1]")}));
-  expect_declines(broadcasts.graph, kFuseConvResidual, "not known to be the same");
+  expect_declines(broadcasts.graph, kFuseResidual, "not known to be the same");
   Case unknown;
   unknown.output(unknown.node("Add", {unknown.conv(unknown.x), unknown.input("r", "float32[1,3,?,5]")}));
-  expect_declines(unknown.graph, kFuseConvResidual, "not known to be the same");
+  expect_declines(unknown.graph, kFuseResidual, "not known to be the same");
   Case twice;
   const ValueId y = twice.conv(twice.x);
   twice.output(twice.node("Add", {y, y}));
-  expect_declines(twice.graph, kFuseConvResidual);
+  expect_declines(twice.graph, kFuseResidual);
   Case output;
   const ValueId z = output.conv(output.x);
   output.output(output.node("Add", {z, output.residual}));
   output.output(z);
-  expect_declines(output.graph, kFuseConvResidual, "is a graph output");
+  expect_declines(output.graph, kFuseResidual, "is a graph output");
 }
 
-TEST(FuseConvResidual, AnActivationComesAfterTheSum) {
+TEST(FuseResidual, AnActivationComesAfterTheSum) {
   Case test;
   const ValueId relu = test.node("Relu", {test.conv(test.x)}, {}, "float32[1,3,5,5]");
   test.output(test.node("Add", {relu, test.residual}, {}, "float32[1,3,5,5]"));
-  apply(test.graph, kFuseConvActivation);
-  expect_declines(test.graph, kFuseConvResidual, "has an activation");
+  apply(test.graph, kFuseActivation);
+  expect_declines(test.graph, kFuseResidual, "has an activation");
 }
 
 }  // namespace

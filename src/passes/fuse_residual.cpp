@@ -1,0 +1,48 @@
+// fuse-residual: an Add of the output of a Conv, a MatMul or a Gemm and a tensor of the same shape becomes part of the
+// product, which then is a FusedConv or a FusedMatMul (kernels/fused.cpp).
+#include "passes/match.h"
+#include "passes/product_pattern.h"
+#include "passes/rules.h"
+#include "passes/same_shape.h"
+
+namespace lanner::passes {
+
+namespace {
+
+constexpr std::string_view kOps[] = {"Add"};
+
+Verdict fuse_one(const Graph& graph, const Node& node, std::size_t position, Edit& edit) {
+  const std::optional<ProductPattern> product = product_of(graph, node.inputs[position]);
+  const ValueId residual = node.inputs[1 - position];
+  if (!product || residual == product->output()) return no_match();
+  if (has_input(*product->node, 3)) return near_miss("the product has a residual already");
+  if (product->node->attributes.has("activation")) return near_miss("the product has an activation, which comes first");
+  if (!same_shape(graph, product->output(), residual)) {
+    return near_miss("the shapes are not known to be the same: {} and {}",
+                     type_of(graph, product->output()).to_string(), type_of(graph, residual).to_string());
+  }
+  if (type_of(graph, residual).element != product->element) return near_miss("the residual's type is another");
+  if (!edit.consume(product->id)) return near_miss("{}", edit.blocked());
+  Node fused = fused_node(*product);
+  fused.inputs.resize(4, kNoValue);
+  fused.inputs[3] = residual;
+  edit.replace(node.outputs[0], edit.node(std::move(fused), type_of(graph, product->output())));
+  return rewrite();
+}
+
+Verdict fuse(const Graph& graph, NodeId at, Edit& edit) {
+  const Node& node = graph.node(at);
+  if (!node.domain.empty() || node.inputs.size() != 2) return no_match();
+  // Where both are products the first is the one on the longer path in every known exporter's models.
+  Verdict first = fuse_one(graph, node, 0, edit);
+  if (first.kind == Verdict::Kind::kRewrite) return first;
+  Verdict second = fuse_one(graph, node, 1, edit);
+  return second.kind == Verdict::Kind::kNoMatch ? first : second;
+}
+
+}  // namespace
+
+constinit const Rule kFuseResidual{
+    "fuse-residual", "Makes the addition of a tensor of the same shape part of the product before it.", kOps, fuse};
+
+}  // namespace lanner::passes
