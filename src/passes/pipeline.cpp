@@ -13,7 +13,7 @@ namespace {
 constexpr const Rule* kSimplify[] = {
     &kFoldConstants,     &kFoldShapes,      &kFoldEmpty,    &kInlineIf,       &kRemoveNoOps,
     &kCombineTransposes, &kCombineReshapes, &kSkipConcat,   &kFixShapeInputs, &kEliminateCommonSubexpressions,
-    &kEliminateDeadCode, &kScatterRows,     &kGatherSingle, &kResizeLike,
+    &kEliminateDeadCode, &kScatterRows,     &kGatherSingle, &kResizeLike,     &kFuseGelu,
 };
 
 // Reads the graph as simplification leaves it, and leaves it work. What is recognised goes before what is only alike.

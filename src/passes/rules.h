@@ -20,6 +20,9 @@ extern const Rule kCombineTransposes;
 extern const Rule kEliminateCommonSubexpressions;
 extern const Rule kEliminateDeadCode;
 
+// What exporters spell out.
+extern const Rule kFuseGelu;
+
 // Data movement.
 extern const Rule kScatterRows;
 extern const Rule kGatherSingle;
