@@ -1,4 +1,5 @@
-// FusedConv and FusedMatMul: activation(product + residual), made by the compiler and no ONNX operators. The product is
+// FusedConv and FusedMatMul: activation(product + residual) or, with `residual_last`, activation(product) + residual;
+// made by the compiler and no ONNX operators. The product is
 //  - of FusedConv Conv(X, W, B), with the attributes of Conv;
 //  - of FusedMatMul X W + B for X of shape [..., depth], a matrix W, transposed with `transB`, and B of one value per
 //    column.
@@ -102,7 +103,8 @@ Tensor limit(ElementType type, float value) {
 class Epilogue {
  public:
   explicit Epilogue(const tensor::Attributes& attributes)
-      : add_(make_Add({{}, 2, 1})),
+      : residual_last_(attributes.get_int("residual_last", 0) != 0),
+        add_(make_Add({{}, 2, 1})),
         activation_(make_activation(attributes)),
         clips_(attributes.get_string("activation", "") == "Clip") {
     if (!clips_) return;
@@ -124,20 +126,26 @@ class Epilogue {
     const Value input = x;
     run(product, {&input, &context.input_value(1), context.has_input(2) ? &context.input_value(2) : nullptr});
     // Kernels read an input while they make their output, so the two are distinct values over one memory.
-    if (context.has_input(3)) {
+    const auto add_residual = [&] {
       const Value sum = memory.output();
-      run(*add_, {&sum, &context.input_value(3)});
-    }
-    if (activation_ == nullptr) return;
-    const Value sum = memory.output();
-    if (!clips_) return run(*activation_, {&sum});
-    const ElementType type = memory.output().element_type();
-    const Value least = limit(type, low_);
-    const Value most = limit(type, high_);
-    run(*activation_, {&sum, &least, &most});
+      if (context.has_input(3)) run(*add_, {&sum, &context.input_value(3)});
+    };
+    const auto activate = [&] {
+      if (activation_ == nullptr) return;
+      const Value sum = memory.output();
+      if (!clips_) return run(*activation_, {&sum});
+      const ElementType type = memory.output().element_type();
+      const Value least = limit(type, low_);
+      const Value most = limit(type, high_);
+      run(*activation_, {&sum, &least, &most});
+    };
+    if (!residual_last_) add_residual();
+    activate();
+    if (residual_last_) add_residual();
   }
 
  private:
+  bool residual_last_;
   std::unique_ptr<Kernel> add_;
   std::unique_ptr<Kernel> activation_;  // or null
   bool clips_;

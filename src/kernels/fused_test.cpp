@@ -33,6 +33,9 @@ TEST(FusedMatMul, IsTheChainToTheBit) {
     expect_same_bits(run("Add", {product, bias}),
                      run("FusedMatMul", {x, turned, bias}, attributes({{"transB", I{1}}})));
     expect_same_bits(sum, run("FusedMatMul", {x, w, bias, residual}, {}, 3));
+    expect_same_bits(run("Add", {run("Tanh", {run("Add", {product, bias})}), residual}),
+                     run("FusedMatMul", {x, w, bias, residual},
+                         attributes({{"activation", std::string("Tanh")}, {"residual_last", I{1}}})));
     // The activation's alpha is none of Gemm's.
     const auto leaky = attributes({{"alpha", 0.25f}});
     expect_same_bits(run("LeakyRelu", {sum}, leaky),

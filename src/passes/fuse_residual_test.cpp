@@ -100,12 +100,41 @@ TEST(FuseResidual, Declines) {
   expect_declines(output.graph, kFuseResidual, "is a graph output");
 }
 
-TEST(FuseResidual, AnActivationComesAfterTheSum) {
+TEST(FuseResidual, AfterAnActivation) {
+  Case test;
+  const ValueId y = test.conv(test.x);
+  const ValueId silu = test.node("Mul", {y, test.node("Sigmoid", {y}, {}, "float32[1,3,5,5]")}, {}, "float32[1,3,5,5]");
+  test.output(test.node("Add", {test.residual, silu}, {}, "float32[1,3,5,5]"));
+  const std::vector<Value> expected = run_graph(test.graph, test.inputs);
+  run_pipeline(test.graph, {});
+  EXPECT_EQ(ops(test.graph), "FusedConv");
+  const Node& fused = find_node(test.graph, "FusedConv");
+  EXPECT_EQ(fused.attributes.get_int("residual_last", 0), 1);
+  EXPECT_EQ(fused.attributes.get_string("activation", ""), "Swish");
+  EXPECT_THAT(fused.stands_for, ::testing::ElementsAre("Conv", "Sigmoid", "Mul", "Add"));
+  expect_same(expected[0], run_graph(test.graph, test.inputs)[0]);
+}
+
+// The sum's own activation then goes into the other product.
+TEST(FuseResidual, RatherOfAProductWithoutActivation) {
   Case test;
   const ValueId relu = test.node("Relu", {test.conv(test.x)}, {}, "float32[1,3,5,5]");
-  test.output(test.node("Add", {relu, test.residual}, {}, "float32[1,3,5,5]"));
-  apply(test.graph, kFuseActivation);
-  expect_declines(test.graph, kFuseResidual, "has an activation");
+  const ValueId sum = test.node("Add", {relu, test.conv(test.residual, 8)}, {}, "float32[1,3,5,5]");
+  test.output(test.node("Tanh", {sum}, {}, "float32[1,3,5,5]"));
+  const std::vector<Value> expected = run_graph(test.graph, test.inputs);
+  run_pipeline(test.graph, {});
+  EXPECT_EQ(ops(test.graph), "FusedConv FusedConv");
+  expect_same(expected[0], run_graph(test.graph, test.inputs)[0]);
+}
+
+TEST(FuseResidual, OnlyOne) {
+  Case test;
+  const ValueId first = test.node("Add", {test.conv(test.x), test.residual}, {}, "float32[1,3,5,5]");
+  const ValueId relu = test.node("Relu", {first}, {}, "float32[1,3,5,5]");
+  test.output(test.node("Add", {relu, test.x}, {}, "float32[1,3,5,5]"));
+  run_pipeline(test.graph, {});
+  EXPECT_EQ(ops(test.graph), "FusedConv Add");
+  expect_declines(test.graph, kFuseResidual, "has a residual already");
 }
 
 }  // namespace

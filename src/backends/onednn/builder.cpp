@@ -18,9 +18,13 @@ std::string operation_name(const Instruction& instruction) {
   if (!instruction.stands_for.empty()) return fmt::format("{}", fmt::join(instruction.stands_for, "+"));
   if (instruction.op != "FusedConv" && instruction.op != "FusedMatMul") return instruction.op;
   std::string name = instruction.op == "FusedConv" ? "Conv" : "MatMul";
-  if (instruction.inputs.size() > 3 && instruction.inputs[3] != kNoSlot) name += "+Add";
+  const bool adds = instruction.inputs.size() > 3 && instruction.inputs[3] != kNoSlot;
+  const bool last = is_residual_last(instruction.attributes);
   const std::string activation = instruction.attributes.get_string("activation", "");
-  return activation.empty() ? name : name + "+" + activation;
+  if (adds && !last) name += "+Add";
+  if (!activation.empty()) name += "+" + activation;
+  if (adds && last) name += "+Add";
+  return name;
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// MatMul, Gemm and FusedMatMul: out = activation(X W + B + residual), inputs X, W, B?, residual?. Bias, residual and
-// activation are post-operations.
+// MatMul, Gemm and FusedMatMul: out = activation(X W + B + residual), inputs X, W, B?, residual?, or activation(X W +
+// B) + residual. Bias, residual and activation are post-operations.
 #include <algorithm>
 #include <iterator>
 #include <string>
@@ -29,6 +29,7 @@ struct Product {
   float bias_scale = 1.0F;
   bool has_residual = false;
   Elementwise activation = {};
+  bool residual_last = false;
 };
 
 // oneDNN has products as matmul and as inner product, each with kernels of its own and over its matrix multiplication
@@ -147,9 +148,10 @@ class ProductBuilder {
     if (!is_plain(product_.a)) text += ", left side transposed";
     if (!constant_) text += is_plain(product_.b_from) ? ", both computed" : ", both computed, right side transposed";
     if (product_.bias_input >= 0) text += ", bias";
-    if (product_.has_residual) text += ", residual";
+    if (product_.has_residual && !product_.residual_last) text += ", residual";
     const std::string activation = builder_.attributes().get_string("activation", "");
     if (!activation.empty()) text += ", " + activation;
+    if (product_.residual_last) text += ", residual";
     if (may_use_bf16_) text += ", bf16 allowed" + kept_text(builder_);
     return text;
   }
@@ -190,7 +192,7 @@ class ProductBuilder {
     Desc operand;
     if (residual == Residual::kBinary) operand = in_number(y, builder_.input(kResidual).desc.data_type());
     dnnl::primitive_attr result = user_scratchpad();
-    result.set_post_ops(post_operations(residual, operand, product_.activation));
+    result.set_post_ops(post_operations(residual, operand, product_.activation, product_.residual_last));
     return result;
   }
 
@@ -232,7 +234,9 @@ class ProductBuilder {
     if (has_bias()) {
       arguments.push_back({DNNL_ARG_BIAS, builder_.packed(product_.bias_input, bias, bias, product_.bias_scale)});
     }
-    if (output.residual == Residual::kBinary) arguments.push_back(residual_operand(output.operand));
+    if (output.residual == Residual::kBinary) {
+      arguments.push_back(residual_operand(output.operand, product_.activation, product_.residual_last));
+    }
     builder_.emit(primitive, std::move(arguments), scratchpad);
   }
 
@@ -354,7 +358,8 @@ void build_fused_matmul(OperatorBuilder& builder) {
                   1.0F,
                   1.0F,
                   has_residual,
-                  std::move(activation)},
+                  std::move(activation),
+                  has_residual && is_residual_last(builder.attributes())},
                  shape)
       .build();
 }

@@ -147,7 +147,8 @@ struct FusedCase {
 class OnednnFusedConv : public ::testing::TestWithParam<FusedCase> {};
 
 // The reference is the chain Conv, Add, activation; `problem` has the form that the fused one takes.
-double fused_error(const FusedCase& fused, const ConvCase& c, bool residual, bool residual_lives_on) {
+double fused_error(const FusedCase& fused, const ConvCase& c, bool residual, bool residual_lives_on,
+                   bool residual_last) {
   BlockWriter reference;
   BlockWriter writer;
   for (BlockWriter* w : {&reference, &writer}) {
@@ -162,12 +163,13 @@ double fused_error(const FusedCase& fused, const ConvCase& c, bool residual, boo
       auto attributes = attributes_of(c);
       attributes.emplace_back("activation", fused.activation);
       for (const auto& [name, value] : fused.parameters) attributes.emplace_back(name, value);
+      attributes.emplace_back("residual_last", I{residual_last});
       std::vector<SlotIndex> inputs{x, weights, bias};
       if (residual) inputs.push_back(other);
       out = w->add("FusedConv", inputs, attributes);
     } else {
       out = w->add("Conv", {x, weights, bias}, attributes_of(c));
-      if (residual) out = w->add("Add", {out, other});
+      if (residual && !residual_last) out = w->add("Add", {out, other});
       std::vector<SlotIndex> inputs{out};
       std::vector<std::pair<std::string, tensor::Attribute>> attributes;
       for (const auto& [name, value] : fused.parameters) {
@@ -177,6 +179,7 @@ double fused_error(const FusedCase& fused, const ConvCase& c, bool residual, boo
           attributes.emplace_back(name, value);
       }
       out = w->add(fused.activation, inputs, attributes);
+      if (residual && residual_last) out = w->add("Add", {out, other});
     }
     w->output(out);
     if (residual_lives_on || !residual) w->output(other);
@@ -192,13 +195,18 @@ double fused_error(const FusedCase& fused, const ConvCase& c, bool residual, boo
 
 TEST_P(OnednnFusedConv, AgreesWithTheChainItStandsFor) {
   const ConvCase forms[] = {{"winograd", {1, 32, 16, 16}, {48, 32, 3, 3}, 1, {}, {1, 1, 1, 1}},
+                            {"winograd_partial", {1, 32, 16, 16}, {40, 32, 3, 3}, 1, {}, {1, 1, 1, 1}},
                             {"direct", {1, 24, 9, 9}, {24, 24, 1, 1}},
+                            {"depthwise", {1, 24, 9, 9}, {24, 1, 3, 3}, 24, {}, {1, 1, 1, 1}},
+                            {"wide", {1, 24, 9, 9}, {24, 24, 5, 5}, 1, {}, {2, 2, 2, 2}},
                             {"odd", {2, 6, 9, 9}, {10, 6, 3, 3}, 1, {}, {1, 1, 1, 1}}};
   for (const ConvCase& form : forms) {
     for (const bool residual : {false, true}) {
       for (const bool lives_on : {false, true}) {
-        EXPECT_LT(fused_error(GetParam(), form, residual, lives_on), kTolerance)
-            << form.name << (residual ? ", residual" : "") << (lives_on ? " lives on" : "");
+        for (const bool last : {false, true}) {
+          EXPECT_LT(fused_error(GetParam(), form, residual, lives_on, last), kTolerance)
+              << form.name << (residual ? ", residual" : "") << (lives_on ? " lives on" : "") << (last ? ", last" : "");
+        }
       }
     }
   }
@@ -241,6 +249,7 @@ struct ProductCase {
   bool bias;
   bool residual;
   bool residual_lives_on = false;
+  bool residual_last = false;
 };
 
 double fused_matmul_error(const FusedCase& fused, const ProductCase& c, bool turned, const char* algorithm) {
@@ -261,8 +270,8 @@ double fused_matmul_error(const FusedCase& fused, const ProductCase& c, bool tur
     const auto other = w->add("MatMul", {x, w->constant(random_tensor({depth, c.columns}, 7))});
     SlotIndex out;
     if (w == &writer) {
-      std::vector<std::pair<std::string, tensor::Attribute>> attributes{{"algorithm", std::string(algorithm)},
-                                                                        {"transB", I{turned}}};
+      std::vector<std::pair<std::string, tensor::Attribute>> attributes{
+          {"algorithm", std::string(algorithm)}, {"transB", I{turned}}, {"residual_last", I{c.residual_last}}};
       if (!fused.activation.empty()) attributes.emplace_back("activation", fused.activation);
       for (const auto& [name, value] : fused.parameters) attributes.emplace_back(name, value);
       out = w->add("FusedMatMul",
@@ -272,7 +281,7 @@ double fused_matmul_error(const FusedCase& fused, const ProductCase& c, bool tur
     } else {
       out = w->add("MatMul", {x, w->constant(plain)});
       if (c.bias) out = w->add("Add", {out, bias});
-      if (c.residual) out = w->add("Add", {out, other});
+      if (c.residual && !c.residual_last) out = w->add("Add", {out, other});
       std::vector<SlotIndex> inputs{out};
       std::vector<std::pair<std::string, tensor::Attribute>> attributes;
       for (const auto& [name, value] : fused.parameters) {
@@ -282,6 +291,7 @@ double fused_matmul_error(const FusedCase& fused, const ProductCase& c, bool tur
           attributes.emplace_back(name, value);
       }
       if (!fused.activation.empty()) out = w->add(fused.activation, inputs, attributes);
+      if (c.residual && c.residual_last) out = w->add("Add", {out, other});
     }
     w->output(out);
     if (c.residual_lives_on || !c.residual) w->output(other);
@@ -302,6 +312,8 @@ TEST_P(OnednnFusedMatMul, AgreesWithTheChainItStandsFor) {
                                     {{2, 9, 16}, 48, true, true},
                                     {{2, 3, 5, 7}, 11, false, true, true},
                                     {{300, 96}, 64, true, true, true},
+                                    {{300, 96}, 64, true, true, true, true},
+                                    {{2, 9, 16}, 48, true, true, false, true},
                                     {{5, 3}, 1, true, true}}) {
       for (const bool turned : {false, true}) {
         EXPECT_LT(fused_matmul_error(GetParam(), form, turned, algorithm), kTolerance)

@@ -183,16 +183,33 @@ Elementwise activation_of(const tensor::Attributes& attributes) {
   return function;
 }
 
-dnnl::post_ops post_operations(Residual residual, const Desc& residual_desc, const Elementwise& activation) {
+bool is_residual_last(const tensor::Attributes& attributes) {
+  return attributes.get_int("residual_last", 0) != 0;
+}
+
+dnnl::post_ops post_operations(Residual residual, const Desc& residual_desc, const Elementwise& activation,
+                               bool residual_last) {
   dnnl::post_ops post;
-  if (residual == Residual::kSum) post.append_sum();
-  if (residual == Residual::kBinary) post.append_binary(algorithm::binary_add, residual_desc);
+  const auto add_residual = [&] {
+    if (residual == Residual::kSum) post.append_sum();
+    if (residual == Residual::kBinary) post.append_binary(algorithm::binary_add, residual_desc);
+  };
+  if (!residual_last) add_residual();
   for (const ElementwiseStep& step : activation) post.append_eltwise(1.0F, step.algorithm, step.alpha, step.beta);
+  if (residual_last) add_residual();
   return post;
 }
 
-Argument residual_operand(const Stored& residual) {
-  return {DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1, residual};
+Argument residual_operand(const Stored& residual, const Elementwise& activation, bool residual_last) {
+  const int position = residual_last ? static_cast<int>(activation.size()) : 0;
+  return {DNNL_ARG_ATTR_MULTIPLE_POST_OP(position) | DNNL_ARG_SRC_1, residual};
+}
+
+void emit_sum(OperatorBuilder& builder, const Stored& from, const Stored& to) {
+  const dnnl::binary::desc description(algorithm::binary_add, to.desc, from.desc, to.desc);
+  const dnnl::binary::primitive_desc primitive(description, user_scratchpad(), engine());
+  builder.emit(dnnl::binary(primitive), {{DNNL_ARG_SRC_0, to}, {DNNL_ARG_SRC_1, from}, {DNNL_ARG_DST, to}},
+               primitive.scratchpad_desc());
 }
 
 void emit_elementwise(OperatorBuilder& builder, const Elementwise& function, const Stored& from, const Stored& to) {

@@ -56,7 +56,9 @@ BlockWriter fused_head(const char* precision = "f32") {
   const auto hidden = layer(x, 147, 64, "Gelu", program::kNoSlot);
   const auto sum = layer(hidden, 64, 64, "Swish", hidden);
   writer.output(layer(sum, 64, 7, "Sigmoid", program::kNoSlot));
-  writer.output(layer(sum, 64, 147, "Relu", x));
+  const auto last = layer(sum, 64, 147, "Relu", x);
+  writer.block.instructions.back().attributes.set("residual_last", std::int64_t{1});
+  writer.output(last);
   return writer;
 }
 
