@@ -138,6 +138,14 @@ std::optional<SizeOrigin> SizeOrigins::through(const Node& node, ValueId value, 
   const int rank = rank_of(graph_, value);
   if (rank < 0) return std::nullopt;
   if (is_one_of(kBroadcast, node.op)) return through_broadcast(node, static_cast<std::size_t>(rank), axis);
+  if (node.op == "MatMul") {
+    if (rank < 2 || rank_of(graph_, input(node, 0)) != rank || rank_of(graph_, input(node, 1)) != rank) {
+      return std::nullopt;
+    }
+    const auto columns = static_cast<std::size_t>(rank) - 1;
+    if (axis == columns) return of_input(1, axis);
+    return axis + 1 == columns ? of_input(0, axis) : through_broadcast(node, static_cast<std::size_t>(rank), axis);
+  }
   if (node.op == "Reshape") return through_reshape(node, axis);
   if (node.op == "Gather") {
     const int data = rank_of(graph_, input(node, 0));
