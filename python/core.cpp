@@ -19,6 +19,27 @@ namespace {
 
 using AnyArray = nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu>;
 
+// The unsigned integers that elements which DLPack does not know travel as; the package ml_dtypes has their arrays.
+ElementType carrier_of(ElementType type) {
+  switch (type) {
+    case ElementType::kBfloat16:
+      return ElementType::kUint16;
+    case ElementType::kFloat8E4M3FN:
+    case ElementType::kFloat8E4M3FNUZ:
+    case ElementType::kFloat8E5M2:
+    case ElementType::kFloat8E5M2FNUZ:
+    case ElementType::kFloat8E8M0:
+    case ElementType::kFloat4E2M1:
+    case ElementType::kInt4:
+    case ElementType::kUint4:
+    case ElementType::kInt2:
+    case ElementType::kUint2:
+      return ElementType::kUint8;
+    default:
+      return type;
+  }
+}
+
 ElementType element_type_of(nb::dlpack::dtype dtype) {
   using Code = nb::dlpack::dtype_code;
   const auto code = static_cast<Code>(dtype.code);
@@ -87,6 +108,7 @@ Shape shape_of(nb::handle array) {
 // An array of the input `name` as a tensor. Numbers are read in place and the array is kept alive; strings are copied.
 Tensor tensor_from(const std::string& name, nb::handle array) {
   const auto kind = nb::cast<std::string>(array.attr("dtype").attr("kind"));
+  const auto dtype_name = nb::cast<std::string>(array.attr("dtype").attr("name"));
   if (kind == "O") {
     Tensor tensor = Tensor::allocate(ElementType::kString, shape_of(array));
     std::string* out = tensor.data<std::string>();
@@ -101,12 +123,15 @@ Tensor tensor_from(const std::string& name, nb::handle array) {
   }
   AnyArray view;
   ElementType type = ElementType::kUndefined;
-  // Booleans, integers, floats and complex numbers; nanobind cannot look at the others.
-  const bool is_number = std::string_view("biufc").find(kind) != std::string_view::npos;
-  if (is_number && nb::try_cast(array, view)) type = element_type_of(view.dtype());
+  // Booleans, integers, floats and complex numbers, and those of ml_dtypes as integers; nanobind cannot look at others.
+  const ElementType named = element_type_from_name(dtype_name);
+  const bool carried = named != carrier_of(named);
+  const bool is_number = carried || std::string_view("biufc").find(kind) != std::string_view::npos;
+  const nb::object readable =
+      carried ? array.attr("view")(std::string(element_type_name(carrier_of(named))).c_str()) : nb::borrow(array);
+  if (is_number && nb::try_cast(readable, view)) type = carried ? named : element_type_of(view.dtype());
   if (type == ElementType::kUndefined) {
-    base::invalid("input.type", "input '{}' has dtype {}, which no ONNX element type matches", name,
-                  nb::cast<std::string>(array.attr("dtype").attr("name")));
+    base::invalid("input.type", "input '{}' has dtype {}, which no ONNX element type matches", name, dtype_name);
   }
   Shape shape;
   for (std::size_t i = 0; i < view.ndim(); ++i) shape.push_back(static_cast<std::int64_t>(view.shape(i)));
@@ -129,6 +154,15 @@ NamedValues values_from(const std::vector<std::pair<std::string, nb::object>>& i
   return values;
 }
 
+nb::object ml_dtype(ElementType type) {
+  try {
+    return nb::module_::import_("ml_dtypes").attr(std::string(element_type_name(type)).c_str());
+  } catch (const nb::python_error&) {
+    base::fail(ErrorCode::kUnimplemented, "op.type", "arrays of {} need the Python package ml_dtypes",
+               element_type_name(type));
+  }
+}
+
 nb::object array_from(Tensor tensor) {
   if (tensor.element_type() == ElementType::kString) {
     nb::list items;
@@ -138,11 +172,15 @@ nb::object array_from(Tensor tensor) {
     for (const std::int64_t dim : tensor.shape()) shape.append(dim);
     return numpy.attr("array")(items, nb::arg("dtype") = nb::str("O")).attr("reshape")(shape);
   }
-  const nb::dlpack::dtype dtype = dtype_of(tensor.element_type());
+  const ElementType type = tensor.element_type();
+  const nb::dlpack::dtype dtype = dtype_of(carrier_of(type));
   std::vector<std::size_t> shape(tensor.shape().begin(), tensor.shape().end());
   auto* held = new Tensor(std::move(tensor));
   nb::capsule owner(held, [](void* pointer) noexcept { delete static_cast<Tensor*>(pointer); });
-  return nb::cast(nb::ndarray<nb::numpy>(held->raw_data(), shape.size(), shape.data(), owner, nullptr, dtype));
+  nb::object array =
+      nb::cast(nb::ndarray<nb::numpy>(held->raw_data(), shape.size(), shape.data(), owner, nullptr, dtype));
+  if (carrier_of(type) == type) return array;
+  return array.attr("view")(ml_dtype(type));
 }
 
 nb::object object_from(Value value) {
@@ -188,10 +226,11 @@ std::vector<RowTuple> row_tuples(const std::vector<ProfileRow>& rows) {
   return result;
 }
 
-// Precision, tolerance, samples, tuning, memory, threads, disabled rules, denied operators, shapes, dimensions.
+// Precision, tolerance, samples, tuning, memory, threads, disabled rules, denied operators, smallest subgraph, shapes,
+// dimensions.
 using OptionTuple =
     std::tuple<std::string, double, std::vector<NamedObjects>, std::string, std::string, int, std::vector<std::string>,
-               std::vector<std::string>, std::vector<std::pair<std::string, std::vector<std::int64_t>>>,
+               std::vector<std::string>, int, std::vector<std::pair<std::string, std::vector<std::int64_t>>>,
                std::vector<std::pair<std::string, std::int64_t>>>;
 
 // Compiles with `compile_with(options)`, without the GIL. Returns the program and what the compiler warns of.
@@ -206,8 +245,9 @@ std::pair<Program, std::vector<std::string>> compile_warning(OptionTuple given, 
   options.threads = std::get<5>(given);
   options.disable_rules = std::move(std::get<6>(given));
   options.deny = std::move(std::get<7>(given));
-  for (auto& [input, dims] : std::get<8>(given)) options.shapes.push_back({std::move(input), std::move(dims)});
-  for (auto& [name, size] : std::get<9>(given)) options.dimensions.push_back({std::move(name), size});
+  options.min_subgraph = std::get<8>(given);
+  for (auto& [input, dims] : std::get<9>(given)) options.shapes.push_back({std::move(input), std::move(dims)});
+  for (auto& [name, size] : std::get<10>(given)) options.dimensions.push_back({std::move(name), size});
   std::vector<std::string> warnings;
   options.warn = [&](std::string_view warning) { warnings.emplace_back(warning); };
   const nb::gil_scoped_release release;

@@ -40,6 +40,9 @@ struct CompileOptions {
   // Operators to keep from a backend: "OP" keeps it from every backend but native, "OP@BACKEND" from one, "@BACKEND"
   // leaves out a backend.
   std::vector<std::string> deny;
+  // How many operators a backend's subgraph must have at least, where none of them is a convolution or product of a
+  // million operations or more. Throws `option.min_subgraph` for less than 1.
+  int min_subgraph = 3;
   // What convolutions and matrix products are computed with: "f32"; "bf16", where that is faster (bfloat16, summed up
   // in float32); or "auto", bfloat16 as far as the values that dense subgraphs compute from the samples stay within the
   // tolerance. What does not belong to dense subgraphs, such as decoding and suppressing boxes, is always float32.

@@ -54,12 +54,15 @@ enum class ElementType : std::uint8_t {
 // Bits per element: 32 for kFloat32, 8 for kBool, 4 for kInt4. Strings have the size of a std::string; 0 for
 // kUndefined.
 LANNER_EXPORT int element_bits(ElementType type);
+// Bytes of an element in memory. Types below 8 bits take one: the low bits count, the others are written as 0.
+LANNER_EXPORT int element_bytes(ElementType type);
 // NumPy's name for the type: "float32", "int64", "bool", "string"; "undefined" for anything unknown.
 LANNER_EXPORT std::string_view element_type_name(ElementType type);
 // The inverse of element_type_name; kUndefined for a name that is none.
 LANNER_EXPORT ElementType element_type_from_name(std::string_view name);
 
-// The element type that holds C++ type T; only for bool, the fixed-size integers, float, double and std::string.
+// The element type that holds C++ type T: bool, the fixed-size integers, float, double, std::string, or a type that
+// names its own as T::kElementType.
 template <typename T>
 constexpr ElementType element_type_of() {
   using U = std::remove_cv_t<T>;
@@ -87,6 +90,8 @@ constexpr ElementType element_type_of() {
     return ElementType::kUint64;
   else if constexpr (std::is_same_v<U, std::string>)
     return ElementType::kString;
+  else if constexpr (requires { U::kElementType; })
+    return U::kElementType;
   else
     static_assert(!sizeof(U), "no ONNX element type for this C++ type");
 }
@@ -177,7 +182,7 @@ class LANNER_EXPORT Tensor {
   const Shape& shape() const { return shape_; }
   int rank() const { return shape_.rank(); }
   std::int64_t element_count() const { return shape_.element_count(); }
-  // Bytes of the elements; types below 8 bits are packed, two or four to a byte, low bits first.
+  // Bytes of the elements in memory.
   std::size_t byte_count() const;
 
   const void* raw_data() const { return data_; }

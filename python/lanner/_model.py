@@ -192,6 +192,7 @@ def compile(
     device: str = "cpu",
     disable_rules: collections.abc.Iterable[str] = (),
     deny: collections.abc.Iterable[str] = (),
+    min_subgraph: int = 3,
     config: str | os.PathLike | None = None,
     tune: str | None = None,
     memory: str | None = None,
@@ -212,6 +213,8 @@ def compile(
     device: "cpu".
     disable_rules: names of rewrite rules to leave out; "all" for every one.
     deny: "OP", "OP@BACKEND" or "@BACKEND": what to keep from a backend.
+    min_subgraph: how many operators a backend's subgraph must have at least, where none of them is a convolution or
+        product of a million operations or more.
     config: a TOML file with threads, lanes, precision, tolerance, samples, tune, memory, disable-rule and deny, for those
         not given here.
     tune: how algorithms of convolutions and matrix products are chosen: "off", the default, by what they are expected to
@@ -239,7 +242,7 @@ def compile(
     samples = _samples(samples) if precision == "auto" else []
     options = (
         precision or "f32", tolerance, samples, tune or "off", memory or "fast", threads or 0, disable_rules, deny,
-        _shapes(shapes), _dims(dims))
+        min_subgraph, _shapes(shapes), _dims(dims))
     if isinstance(model, (str, os.PathLike)):
         program, said = _core.compile(os.fspath(model), options)
     elif isinstance(model, (bytes, bytearray, memoryview)):

@@ -107,6 +107,7 @@ Program compile_graph(ir::Graph graph, const CompileOptions& options, const Prog
   compiler::ReportWriter report;
   placement::PlaceOptions place_options;
   place_options.deny = options.deny;
+  place_options.min_nodes = options.min_subgraph;
   const auto place = [&](const ir::Graph& part) {
     placement::Placement placement = placement::place(part, place_options);
     report.add_placement(part, placement);
@@ -136,6 +137,10 @@ void check_options(const CompileOptions& options) {
   }
   if (options.memory != "fast" && options.memory != "small") {
     base::invalid("option.memory", "memory must be 'fast' or 'small', but is '{}'", options.memory);
+  }
+  if (options.min_subgraph < 1) {
+    base::invalid("option.min_subgraph", "a subgraph must have at least 1 operator, but {} are asked for",
+                  options.min_subgraph);
   }
   compiler::parse_tune_level(options.tune);
   base::wanted_threads(options.threads);

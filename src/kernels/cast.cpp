@@ -1,9 +1,9 @@
-// Cast and CastLike among booleans, integers, float32 and float64. What a conversion does with values that the target
-// cannot hold is said in convert.h; the attributes `saturate` and `round_mode` concern only float8 types and are not
-// read.
+// Cast and CastLike. What a conversion does with values that the target cannot hold is said in convert.h, and for types
+// that the language lacks in convert_elements.h.
 #include <cstdint>
 
 #include "base/fail.h"
+#include "kernels/convert_elements.h"
 #include "kernels/elementwise.h"
 #include "kernels/kernel.h"
 #include "tensor/dispatch.h"
@@ -25,8 +25,46 @@ void cast_from(KernelContext& context, const Tensor& input, ElementType to) {
   });
 }
 
-void cast(KernelContext& context, const Tensor& input, ElementType to) {
+bool is_of_the_language(ElementType type) {
+  switch (type) {
+    case ElementType::kFloat32:
+    case ElementType::kFloat64:
+    case ElementType::kBool:
+    case ElementType::kInt8:
+    case ElementType::kInt16:
+    case ElementType::kInt32:
+    case ElementType::kInt64:
+    case ElementType::kUint8:
+    case ElementType::kUint16:
+    case ElementType::kUint32:
+    case ElementType::kUint64:
+      return true;
+    default:
+      return false;
+  }
+}
+
+CastRules cast_rules(const tensor::Attributes& attributes) {
+  CastRules rules;
+  if (attributes.get_int("saturate", 1) == 0) rules.overflow = tensor::Overflow::kInfinity;
+  using Round = tensor::Float8E8M0::Round;
+  const std::string round = attributes.get_string("round_mode", "up");
+  if (round != "up" && round != "down" && round != "nearest") {
+    base::invalid("op.attribute", "round_mode must be up, down or nearest, but is '{}'", round);
+  }
+  rules.round = round == "up" ? Round::kUp : round == "down" ? Round::kDown : Round::kNearest;
+  return rules;
+}
+
+void cast(KernelContext& context, const Tensor& input, ElementType to, const CastRules& rules) {
   const ElementType from = input.element_type();
+  if (element_bits(to) == 0) {
+    base::fail(ErrorCode::kUnimplemented, "op.type", "Cast's target does not support element type {}",
+               static_cast<int>(to));
+  }
+  if (!is_of_the_language(from) || !is_of_the_language(to)) {
+    return convert_elements(context.threads(), input, rules, context.allocate_output(0, to, input.shape()));
+  }
   if (from == ElementType::kBool) {
     // Bytes other than 0 count as true, so the byte becomes 0 or 1 first.
     const auto* in = static_cast<const std::uint8_t*>(input.raw_data());
@@ -43,11 +81,15 @@ void cast(KernelContext& context, const Tensor& input, ElementType to) {
 std::unique_ptr<Kernel> make_Cast(const KernelInfo& info) {
   const std::int64_t to = info.attributes.require_int("to");
   if (to <= 0 || to > 255) base::invalid("op.attribute", "attribute 'to' must name an element type, but is {}", to);
-  return make_kernel([to](KernelContext& context) { cast(context, context.input(0), static_cast<ElementType>(to)); });
+  return make_kernel([to, rules = cast_rules(info.attributes)](KernelContext& context) {
+    cast(context, context.input(0), static_cast<ElementType>(to), rules);
+  });
 }
 
-std::unique_ptr<Kernel> make_CastLike(const KernelInfo&) {
-  return make_kernel([](KernelContext& context) { cast(context, context.input(0), context.input(1).element_type()); });
+std::unique_ptr<Kernel> make_CastLike(const KernelInfo& info) {
+  return make_kernel([rules = cast_rules(info.attributes)](KernelContext& context) {
+    cast(context, context.input(0), context.input(1).element_type(), rules);
+  });
 }
 
 }  // namespace lanner::kernels

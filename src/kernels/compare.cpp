@@ -11,6 +11,7 @@
 #include "base/fail.h"
 #include "kernels/elementwise.h"
 #include "kernels/kernel.h"
+#include "kernels/strided.h"
 #include "tensor/dispatch.h"
 
 namespace lanner::kernels {
@@ -96,27 +97,14 @@ void select(KernelContext& context, const Tensor& condition, const Tensor& a, co
                    static_cast<T*>(output.raw_data()));
 }
 
-// Only moves elements, so a type of 8 to 64 bits is handled by its size.
+// Only moves elements, so a type is handled by its size.
 void run_where(KernelContext& context) {
   const Tensor& condition = context.input(0);
   const Tensor& a = context.input(1);
   const Tensor& b = context.input(2);
   require_bool(condition, "Where's condition");
   require_same_type("Where", a, b);
-  if (a.element_type() == ElementType::kString) return select<std::string>(context, condition, a, b);
-  switch (element_bits(a.element_type())) {
-    case 8:
-      return select<std::uint8_t>(context, condition, a, b);
-    case 16:
-      return select<std::uint16_t>(context, condition, a, b);
-    case 32:
-      return select<std::uint32_t>(context, condition, a, b);
-    case 64:
-      return select<std::uint64_t>(context, condition, a, b);
-    default:
-      base::fail(ErrorCode::kUnimplemented, "op.type", "Where does not support element type {}",
-                 element_type_name(a.element_type()));
-  }
+  dispatch_moved(a.element_type(), [&]<typename T>() { select<T>(context, condition, a, b); });
 }
 
 // Element-wise operator of one float input with boolean output.

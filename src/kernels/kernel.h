@@ -32,6 +32,8 @@ class KernelContext {
                 Allocator& allocator, int threads)
       : inputs_(inputs), outputs_(outputs), memory_(memory), allocator_(allocator), threads_(threads) {}
 
+  // As they were given; null for an absent one.
+  std::span<const Value* const> inputs() const { return inputs_; }
   int input_count() const { return static_cast<int>(inputs_.size()); }
   bool has_input(int index) const {
     return index < input_count() && inputs_[static_cast<std::size_t>(index)] != nullptr &&

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/fail.h"
+#include "kernels/half_precision.h"
 
 namespace lanner::kernels {
 
@@ -12,8 +13,24 @@ namespace lanner::kernels {
 
 namespace {
 
+template <MakeKernel kMake, int kKeptOutputs>
+std::unique_ptr<Kernel> make_with_half_precision(const KernelInfo& info) {
+  return with_half_precision(kMake(info), kKeptOutputs);
+}
+
+// What makes the kernel of operator `name`, by itself or for 16-bit floats as well.
+template <MakeKernel kMake, typename Name>
+constexpr MakeKernel make_of(Name name) {
+  constexpr const internal::HalfPrecisionRow* row = internal::half_precision_row(name());
+  if constexpr (row != nullptr)
+    return make_with_half_precision<kMake, row->kept_outputs>;
+  else
+    return kMake;
+}
+
 constexpr OperatorRow kOperators[] = {
-#define LANNER_OPERATOR(name, file, aliasing) {#name, make_##name, Aliasing::aliasing},
+#define LANNER_OPERATOR(name, file, aliasing) \
+  {#name, make_of<make_##name>([] { return std::string_view(#name); }), Aliasing::aliasing},
 #include "kernels/operators.def"
 #undef LANNER_OPERATOR
 };

@@ -133,6 +133,11 @@ int moved_bytes(ElementType type) {
     case ElementType::kFloat8E5M2:
     case ElementType::kFloat8E5M2FNUZ:
     case ElementType::kFloat8E8M0:
+    case ElementType::kFloat4E2M1:
+    case ElementType::kInt4:
+    case ElementType::kUint4:
+    case ElementType::kInt2:
+    case ElementType::kUint2:
       return 1;
     case ElementType::kInt16:
     case ElementType::kUint16:

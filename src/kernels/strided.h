@@ -20,7 +20,7 @@ struct Bytes16 {
   std::uint64_t high;
 };
 
-// Bytes of an element that moves as plain bytes, 0 for a string; throws `op.type` for packed and undefined types.
+// Bytes of an element that moves as plain bytes, 0 for a string; throws `op.type` for undefined types.
 int moved_bytes(ElementType type);
 
 namespace internal {

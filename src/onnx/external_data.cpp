@@ -116,7 +116,7 @@ Tensor ExternalData::load(const pb::TensorProto& proto) {
           if (entry.key() == "length") length = number();
         }
         const Tensor wanted = Tensor::wrap(type, shape, nullptr, nullptr);
-        const std::size_t needed = wanted.byte_count();
+        const std::size_t needed = stored_bytes(wanted);
         if (length && *length != needed) {
           base::invalid("model.external_data", "{} needs {} bytes, but the length is given as {}", wanted.type_string(),
                         needed, *length);
@@ -129,8 +129,9 @@ Tensor ExternalData::load(const pb::TensorProto& proto) {
         }
         if (needed == 0) return Tensor::allocate(type, shape);
         char* data = const_cast<char*>(mapped->data()) + offset;
+        if (needed != wanted.byte_count()) return unpacked(wanted, data);
         const bool is_bool = type == ElementType::kBool;
-        const std::size_t alignment = static_cast<std::size_t>(std::max(element_bits(type) / 8, 1));
+        const auto alignment = static_cast<std::size_t>(element_bytes(type));
         if (!is_bool && offset % std::min<std::size_t>(alignment, 8) == 0)
           return Tensor::wrap(type, shape, data, mapped);
         Tensor copy = Tensor::allocate(type, shape);

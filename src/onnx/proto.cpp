@@ -37,6 +37,23 @@ ElementType element_type(const pb::TensorProto& proto) {
   return type;
 }
 
+std::size_t stored_bytes(const Tensor& tensor) {
+  const auto bits = static_cast<std::size_t>(element_bits(tensor.element_type()));
+  return bits < 8 ? (tensor.byte_count() * bits + 7) / 8 : tensor.byte_count();
+}
+
+Tensor unpacked(const Tensor& wanted, const char* bytes) {
+  Tensor tensor = Tensor::allocate(wanted.element_type(), wanted.shape());
+  const int bits = element_bits(wanted.element_type());
+  const int per_byte = 8 / bits;
+  auto* out = static_cast<std::uint8_t*>(tensor.raw_data());
+  for (std::int64_t i = 0; i < tensor.element_count(); ++i) {
+    const auto byte = static_cast<unsigned char>(bytes[i / per_byte]);
+    out[i] = static_cast<std::uint8_t>(byte >> (i % per_byte * bits) & ((1 << bits) - 1));
+  }
+  return tensor;
+}
+
 Shape shape_of(const pb::TensorProto& proto) {
   return base::with_context(
       [&] { return fmt::format("in tensor '{}'", proto.name()); },
@@ -58,11 +75,28 @@ Tensor described(const pb::TensorProto& proto) {
   return Tensor::wrap(element_type(proto), shape_of(proto), nullptr, nullptr);
 }
 
+bool is_packed(ElementType type) {
+  return element_bits(type) < 8;
+}
+
 bool any_odd_bool(const std::string& bytes) {
   return std::ranges::any_of(bytes, [](char byte) { return byte != 0 && byte != 1; });
 }
 
-// Elements given one by one in a typed field of the message; `per_entry` elements share an entry (packed types).
+// The inverse of unpacked().
+std::string packed(const Tensor& tensor) {
+  const int bits = element_bits(tensor.element_type());
+  const int per_byte = 8 / bits;
+  std::string bytes(stored_bytes(tensor), '\0');
+  const auto* in = static_cast<const std::uint8_t*>(tensor.raw_data());
+  for (std::int64_t i = 0; i < tensor.element_count(); ++i) {
+    char& byte = bytes[static_cast<std::size_t>(i / per_byte)];
+    byte = static_cast<char>(byte | (in[i] & ((1 << bits) - 1)) << (i % per_byte * bits));
+  }
+  return bytes;
+}
+
+// Elements given one by one in a typed field of the message.
 template <typename Stored, typename Field>
 Tensor from_field(const pb::TensorProto& proto, const Tensor& wanted, const Field& field, std::int64_t entries) {
   if (field.size() != entries) wrong_count(proto, wanted, entries, field.size(), "values");
@@ -105,21 +139,26 @@ Tensor from_fields(const pb::TensorProto& proto, const Tensor& wanted) {
   }
   // Everything else is in int32_data bit by bit: 16- and 8-bit types one to an entry, smaller ones a byte to an entry.
   if (bits == 16) return from_field<std::uint16_t>(proto, wanted, proto.int32_data(), count);
-  return from_field<std::uint8_t>(proto, wanted, proto.int32_data(), static_cast<std::int64_t>(wanted.byte_count()));
+  if (bits == 8) return from_field<std::uint8_t>(proto, wanted, proto.int32_data(), count);
+  const auto needed = static_cast<std::int64_t>(stored_bytes(wanted));
+  if (proto.int32_data_size() != needed) wrong_count(proto, wanted, needed, proto.int32_data_size(), "values");
+  const std::string bytes(proto.int32_data().begin(), proto.int32_data().end());
+  return unpacked(wanted, bytes.data());
 }
 
 void check_raw_size(const pb::TensorProto& proto, const Tensor& wanted) {
   if (wanted.element_type() == ElementType::kString) {
     base::invalid("model.invalid", "tensor '{}' of strings must not use raw_data", proto.name());
   }
-  if (proto.raw_data().size() != wanted.byte_count()) {
-    wrong_count(proto, wanted, static_cast<std::int64_t>(wanted.byte_count()),
+  if (proto.raw_data().size() != stored_bytes(wanted)) {
+    wrong_count(proto, wanted, static_cast<std::int64_t>(stored_bytes(wanted)),
                 static_cast<std::int64_t>(proto.raw_data().size()), "bytes");
   }
 }
 
 Tensor from_raw(const pb::TensorProto& proto, const Tensor& wanted) {
   check_raw_size(proto, wanted);
+  if (is_packed(wanted.element_type())) return unpacked(wanted, proto.raw_data().data());
   Tensor tensor = Tensor::allocate(wanted.element_type(), wanted.shape());
   const std::string& raw = proto.raw_data();
   if (wanted.element_type() == ElementType::kBool) {
@@ -151,6 +190,7 @@ Tensor take_tensor(pb::TensorProto& proto) {
   const Tensor wanted = described(proto);
   check_raw_size(proto, wanted);
   if (wanted.element_type() == ElementType::kBool && any_odd_bool(proto.raw_data())) return to_tensor(proto);
+  if (is_packed(wanted.element_type())) return to_tensor(proto);
   const std::shared_ptr<std::string> bytes(proto.release_raw_data());
   return Tensor::wrap(wanted.element_type(), wanted.shape(), bytes->data(), bytes);
 }
@@ -164,8 +204,7 @@ Tensor to_dense(const pb::SparseTensorProto& proto) {
   dense.set_data_type(proto.values().data_type());
   *dense.mutable_dims() = proto.dims();
   const Shape shape = shape_of(dense);
-  const int bits = element_bits(values.element_type());
-  if (bits % 8 != 0 || values.element_type() == ElementType::kString) {
+  if (values.element_type() == ElementType::kString) {
     base::fail(ErrorCode::kUnimplemented, "model.unsupported", "sparse tensor '{}' of {} is not supported", name,
                element_type_name(values.element_type()));
   }
@@ -183,7 +222,7 @@ Tensor to_dense(const pb::SparseTensorProto& proto) {
                result.byte_count());
   }
   result = Tensor::allocate(values.element_type(), shape);
-  const std::size_t bytes = static_cast<std::size_t>(bits) / 8;
+  const auto bytes = static_cast<std::size_t>(element_bytes(values.element_type()));
   auto* out = static_cast<std::byte*>(result.raw_data());
   const auto* from = static_cast<const std::byte*>(values.raw_data());
   if (result.byte_count() != 0) std::memset(out, 0, result.byte_count());
@@ -213,6 +252,8 @@ void set_tensor(pb::TensorProto& proto, const Tensor& tensor, bool with_data) {
   if (!with_data) return;
   if (tensor.element_type() == ElementType::kString) {
     for (const std::string& text : tensor.values<std::string>()) proto.add_string_data(text);
+  } else if (is_packed(tensor.element_type())) {
+    proto.set_raw_data(packed(tensor));
   } else {
     proto.set_raw_data(tensor.raw_data(), tensor.byte_count());
   }

@@ -34,6 +34,10 @@ Tensor to_dense(const pb::SparseTensorProto& proto);
 // Element type and shape alone.
 ElementType element_type(const pb::TensorProto& proto);
 Shape shape_of(const pb::TensorProto& proto);
+// How many bytes ONNX stores a tensor's elements in; those below 8 bits share bytes, low bits first.
+std::size_t stored_bytes(const Tensor& tensor);
+// A tensor like `wanted`, whose elements of less than 8 bits are stored in `bytes`.
+Tensor unpacked(const Tensor& wanted, const char* bytes);
 
 // Fills data type, dimensions and, with `with_data`, the elements.
 void set_tensor(pb::TensorProto& proto, const Tensor& tensor, bool with_data);

@@ -30,7 +30,6 @@ std::optional<JoinedTables> joined_constants(const Graph& graph, std::span<const
   for (const ValueId table : tables) {
     const Tensor* constant = constant_of(graph, table);
     if (constant == nullptr || constant->element_type() == ElementType::kString) return std::nullopt;
-    if (element_bits(constant->element_type()) < 8) return std::nullopt;
     result.starts.push_back(rows);
     rows += constant->shape()[0];
   }

@@ -378,7 +378,7 @@ class Batcher {
   }
 
   static std::int64_t tensor_bytes(ElementType element) {
-    return element == ElementType::kString ? 0 : element_bits(element) / 8;
+    return element == ElementType::kString ? 0 : element_bytes(element);
   }
 
   // The rows of a value with as many items.

@@ -22,7 +22,7 @@ static_assert(std::endian::native == std::endian::little, "the file format is li
 
 // The line break shows a file that was damaged by a text-mode transfer.
 constexpr std::array<char, 8> kMagic = {'L', 'A', 'N', 'N', 'E', 'R', '\r', '\n'};
-constexpr std::uint32_t kFormatVersion = 1;
+constexpr std::uint32_t kFormatVersion = 2;
 constexpr std::size_t kAlignment = 64;
 
 enum class SectionKind : std::uint32_t { kText = 1, kWeights = 2, kReport = 3 };

@@ -50,11 +50,11 @@ constexpr ElementTypeRow kElementTypes[] = {
 // Bytes of `shape` elements of `type`; throws where the product does not fit.
 std::size_t checked_byte_count(ElementType type, const Shape& shape) {
   const std::int64_t count = shape.element_count();
-  std::int64_t bits = 0;
-  if (__builtin_mul_overflow(count, static_cast<std::int64_t>(element_bits(type)), &bits) || bits > INT64_MAX - 7) {
+  std::int64_t bytes = 0;
+  if (__builtin_mul_overflow(count, static_cast<std::int64_t>(element_bytes(type)), &bytes) || bytes > INT64_MAX / 8) {
     base::invalid("op.size", "a tensor {}{} is too large to address", element_type_name(type), shape.to_string());
   }
-  return static_cast<std::size_t>((bits + 7) / 8);
+  return static_cast<std::size_t>(bytes);
 }
 
 [[noreturn]] void exhausted(std::size_t byte_count) {
@@ -63,9 +63,7 @@ std::size_t checked_byte_count(ElementType type, const Shape& shape) {
 
 class HeapAllocator final : public Allocator {
  public:
-  std::shared_ptr<void> allocate(std::size_t byte_count) override {
-    return base::allocate_shared_memory(byte_count);
-  }
+  std::shared_ptr<void> allocate(std::size_t byte_count) override { return base::allocate_shared_memory(byte_count); }
 };
 
 }  // namespace
@@ -75,6 +73,10 @@ int element_bits(ElementType type) {
     if (row.type == type) return row.bits;
   }
   return 0;
+}
+
+int element_bytes(ElementType type) {
+  return (element_bits(type) + 7) / 8;
 }
 
 std::string_view element_type_name(ElementType type) {

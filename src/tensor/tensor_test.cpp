@@ -115,12 +115,12 @@ TEST(Tensor, AllocatesAlignedMemory) {
   }
 }
 
-TEST(Tensor, PacksSmallElements) {
+TEST(Tensor, GivesSmallElementsAByteEach) {
   const auto bytes = [](ElementType type, std::int64_t count) { return Tensor::allocate(type, {count}).byte_count(); };
   EXPECT_EQ(bytes(ElementType::kInt4, 0), 0u);
   EXPECT_EQ(bytes(ElementType::kInt4, 1), 1u);
-  EXPECT_EQ(bytes(ElementType::kUint4, 5), 3u);
-  EXPECT_EQ(bytes(ElementType::kUint2, 5), 2u);
+  EXPECT_EQ(bytes(ElementType::kUint4, 5), 5u);
+  EXPECT_EQ(bytes(ElementType::kUint2, 5), 5u);
   EXPECT_EQ(bytes(ElementType::kComplex128, 3), 48u);
 }
 

@@ -12,7 +12,7 @@ namespace lanner::tensor {
 namespace {
 
 // Types whose elements have a literal form; the others are written as the bytes of their elements.
-using PrintedTypes = NumericAndBoolTypes;
+using PrintedTypes = AllNumericTypes;
 
 bool is_printed(ElementType type) {
   bool printed = type == ElementType::kString;
@@ -28,8 +28,12 @@ std::string element_text(const T& value) {
     return value ? "1" : "0";
   else if constexpr (std::is_same_v<T, std::string>)
     return quoted(value);
-  else
+  else if constexpr (std::is_arithmetic_v<T>)
     return fmt::format("{}", value);
+  else if constexpr (std::is_convertible_v<T, int> && std::is_same_v<decltype(+value), int>)
+    return fmt::format("{}", static_cast<int>(value));
+  else
+    return fmt::format("{}", static_cast<float>(value));
 }
 
 template <typename T>
@@ -222,6 +226,16 @@ T Scanner::number() {
     return count(1) != 0;
   } else if constexpr (std::is_same_v<T, std::string>) {
     return string_literal();
+  } else if constexpr (!std::is_arithmetic_v<T>) {
+    // Every element of these types is a float, or an int, without loss.
+    const std::size_t begin = at_;
+    const auto value = number<decltype(+T{})>();
+    const T element(value);
+    if (!std::isnan(static_cast<float>(value)) && +element != value) {
+      at_ = begin;
+      fail(fmt::format("a number of type {}", element_type_name(element_type_of<T>())));
+    }
+    return element;
   } else {
     const std::string_view token = number_token();
     T value{};

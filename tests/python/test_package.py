@@ -42,19 +42,39 @@ def test_inputs_and_outputs_are_described():
     assert model.outputs[0].name == "z" and model.outputs[0].shape == (None, 2)
 
 
+SMALL_TYPES = ["bfloat16", "float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz", "float8_e8m0fnu",
+               "float4_e2m1fn", "int4", "uint4", "int2", "uint2"]
+
+
+def dtype_of(name):
+    if name not in SMALL_TYPES:
+        return np.dtype(name)
+    import ml_dtypes
+
+    return np.dtype(getattr(ml_dtypes, name))
+
+
 @pytest.mark.parametrize("dtype", ["bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
-                                   "float32", "float64"])
-def test_element_types_pass_through(dtype):
-    element = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+                                   "float16", "float32", "float64", "complex64", "complex128", *SMALL_TYPES])
+@pytest.mark.parametrize("rows", [2, 50])
+def test_element_types_pass_through(dtype, rows, tmp_path):
+    dtype = dtype_of(dtype)
+    element = helper.np_dtype_to_tensor_dtype(dtype)
+    # Once in the program's text and once, of more than 64 bytes, among the weights.
+    constant = np.arange(rows * 2).reshape(rows, 2).astype(np.int8).astype(dtype)
     graph = helper.make_graph(
-        [helper.make_node("Concat", ["x", "x"], ["y"], axis=0)], "g",
+        [helper.make_node("Transpose", ["x"], ["y"]), helper.make_node("Transpose", ["c"], ["z"])], "g",
         [helper.make_tensor_value_info("x", element, [None, 2])],
-        [helper.make_tensor_value_info("y", element, [None, 2])])
-    model = lanner.compile(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10))
+        [helper.make_tensor_value_info(name, element, [2, None]) for name in "yz"],
+        [onnx.numpy_helper.from_array(constant, "c")])
+    model = lanner.compile(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 28)], ir_version=14))
+    model.save(tmp_path / "model.lanner")
     x = np.array([[0, 1], [2, 3]]).astype(dtype)
-    y = model.run({"x": x})["y"]
-    assert y.dtype == x.dtype
-    np.testing.assert_array_equal(y, np.concatenate([x, x]))
+    for which in (model, lanner.load(tmp_path / "model.lanner")):
+        outputs = which.run({"x": x})
+        assert outputs["y"].dtype == outputs["z"].dtype == dtype
+        assert outputs["y"].tobytes() == x.T.tobytes()
+        assert outputs["z"].tobytes() == constant.T.tobytes()
 
 
 def test_arrays_of_any_layout_and_scalars():
@@ -68,6 +88,26 @@ def test_strings():
     model = lanner.compile(model_of("g (string[N] x) => (string[M] y) { y = Concat <axis: int = 0> (x, x) }"))
     for given in (np.array(["a", "ü"]), np.array(["a", "ü"], object)):
         assert model.run({"x": given})["y"].tolist() == ["a", "ü", "a", "ü"]
+
+
+def test_sequences_and_optionals():
+    model = lanner.compile(model_of("""
+        g (seq(float[N]) s, float[N] x, optional(float[N]) o)
+        => (seq(float[M]) t, float[K] last, bool has, seq(float[J]) k)
+        <float[2] c = {5, 6}> {
+          y = Add(x, x) t = SequenceInsert(s, y) n = Constant <value = int64 {-1}> () last = SequenceAt(t, n)
+          has = OptionalHasElement(o) k = SequenceConstruct(c, c) }"""))
+    s = [np.array([1, 2], np.float32), np.array([3], np.float32)]
+    first = model.run({"s": s, "x": np.array([4, 5], np.float32), "o": None})
+    assert [item.tolist() for item in first["t"]] == [[1, 2], [3], [8, 10]]
+    assert first["last"].tolist() == [8, 10] and not first["has"]
+    # What is returned is the caller's own.
+    for item in (*first["t"], *first["k"]):
+        item[:] = -1
+    second = model.run({"s": s, "x": np.array([0, 1], np.float32), "o": s[0]})
+    assert [item.tolist() for item in second["t"]] == [[1, 2], [3], [0, 2]] and second["has"]
+    assert [item.tolist() for item in second["k"]] == [[5, 6], [5, 6]]
+    assert second["last"].tolist() == [0, 2] and first["t"][2].tolist() == [-1, -1]
 
 
 def test_outputs_are_the_callers_own():

@@ -1,0 +1,140 @@
+// Float16 and bfloat16: operators that compute are run in float32, on converted inputs, and their outputs are rounded
+// once. What only moves or converts elements takes every type by itself and is not here.
+#pragma once
+
+#include <string_view>
+
+#include "kernels/kernel.h"
+
+namespace lanner::kernels {
+
+// Whether an operator with a kernel for float32 is run with that on 16-bit floats.
+constexpr bool computes_half_in_float32(std::string_view name);
+
+// `kernel`, which takes float32, for 16-bit floats as well. Where it gets any, its float32 outputs before
+// `kept_outputs` become of the type of its first floating-point input; the others stay float32.
+std::unique_ptr<Kernel> with_half_precision(std::unique_ptr<Kernel> kernel, int kept_outputs);
+
+namespace internal {
+
+struct HalfPrecisionRow {
+  std::string_view name;
+  int kept_outputs = 1 << 30;  // the first output that is float32 whatever the inputs are
+};
+
+// Sorted by name.
+inline constexpr HalfPrecisionRow kHalfPrecision[] = {
+    {"Abs"},
+    {"Acos"},
+    {"Acosh"},
+    {"Add"},
+    {"ArgMax"},
+    {"ArgMin"},
+    {"Asin"},
+    {"Asinh"},
+    {"Atan"},
+    {"Atanh"},
+    {"AveragePool"},
+    {"BatchNormalization"},
+    {"Ceil"},
+    {"Celu"},
+    {"Clip"},
+    {"Conv"},
+    {"Cos"},
+    {"Cosh"},
+    {"CumProd"},
+    {"CumSum"},
+    {"Div"},
+    {"Dropout"},
+    {"Elu"},
+    {"Equal"},
+    {"Erf"},
+    {"Exp"},
+    {"Floor"},
+    {"FusedConv"},
+    {"Gelu"},
+    {"Gemm"},
+    {"GlobalAveragePool"},
+    {"GlobalLpPool"},
+    {"GlobalMaxPool"},
+    {"Greater"},
+    {"GreaterOrEqual"},
+    {"HardSigmoid"},
+    {"HardSwish"},
+    {"Hardmax"},
+    {"InstanceNormalization"},
+    {"IsInf"},
+    {"IsNaN"},
+    {"LRN"},
+    {"LayerNormalization", 1},
+    {"LeakyRelu"},
+    {"Less"},
+    {"LessOrEqual"},
+    {"Log"},
+    {"LogSoftmax"},
+    {"LpPool"},
+    {"MatMul"},
+    {"Max"},
+    {"MaxPool"},
+    {"MaxWithIndex"},
+    {"Mean"},
+    {"Min"},
+    {"Mish"},
+    {"Mod"},
+    {"Mul"},
+    {"Neg"},
+    {"NonZero"},
+    {"PRelu"},
+    {"Pow"},
+    {"Range"},
+    {"Reciprocal"},
+    {"ReduceL1"},
+    {"ReduceL2"},
+    {"ReduceLogSum"},
+    {"ReduceLogSumExp"},
+    {"ReduceMax"},
+    {"ReduceMean"},
+    {"ReduceMin"},
+    {"ReduceProd"},
+    {"ReduceSum"},
+    {"ReduceSumSquare"},
+    {"Relu"},
+    {"Resize"},
+    {"ResizeLike"},
+    {"RoiAlign"},
+    {"Round"},
+    {"ScatterElements"},
+    {"ScatterND"},
+    {"Selu"},
+    {"Sigmoid"},
+    {"Sign"},
+    {"Sin"},
+    {"Sinh"},
+    {"Softmax"},
+    {"Softplus"},
+    {"Softsign"},
+    {"Sqrt"},
+    {"Sub"},
+    {"Sum"},
+    {"Swish"},
+    {"Tan"},
+    {"Tanh"},
+    {"ThresholdedRelu"},
+    {"TopK"},
+    {"Unique"},
+};
+
+constexpr const HalfPrecisionRow* half_precision_row(std::string_view name) {
+  for (const HalfPrecisionRow& row : kHalfPrecision) {
+    if (row.name == name) return &row;
+  }
+  return nullptr;
+}
+
+}  // namespace internal
+
+constexpr bool computes_half_in_float32(std::string_view name) {
+  return internal::half_precision_row(name) != nullptr;
+}
+
+}  // namespace lanner::kernels
