@@ -284,6 +284,7 @@ Verdict accept_resize(const Graph& graph, const Node& node) {
 constexpr OperatorRow kOperators[] = {
     {"Conv", accept_conv},
     {"FusedConv", accept_conv},
+    {"ConvTranspose", accept_conv},
     {"MaxPool", accept_pool},
     {"AveragePool", accept_pool},
     {"GlobalMaxPool", accept_image},

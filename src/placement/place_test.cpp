@@ -179,6 +179,25 @@ TEST(Place, SmallSubgraphsNeedRealWork) {
   EXPECT_NE(w.subgraph(placement, "small"), -1);
 }
 
+// Its work is that of its inputs, each of which goes to all outputs of a filter.
+TEST(Place, TransposedConvolutionsAreDense) {
+  GraphWriter w;
+  const auto add = [&](const std::string& name, std::int64_t channels, std::int64_t side, bool constant) {
+    const ValueId x = w.input(name + "_x", {1, channels, side, side});
+    const Shape shape{channels, channels, 2, 2};
+    const ValueId weights = constant ? w.graph.add_constant(name + "_w", Tensor::allocate(ElementType::kFloat32, shape))
+                                     : w.input(name + "_w", shape);
+    w.graph.add_output(w.add(name, "ConvTranspose", {x, weights}, {1, channels, 2 * side, 2 * side}));
+  };
+  add("small", 16, 14, true);  // 401,408 operations
+  add("large", 32, 14, true);
+  add("computed", 32, 14, false);
+  const Placement placement = w.place();
+  EXPECT_EQ(w.subgraph(placement, "small"), -1);
+  EXPECT_NE(w.subgraph(placement, "large"), -1);
+  EXPECT_EQ(w.reason(placement, "computed"), "the weights are not constant");
+}
+
 TEST(Place, DenyKeepsOperatorsAndBackendsAway) {
   GraphWriter w;
   const ValueId x = w.input("x", kImage);

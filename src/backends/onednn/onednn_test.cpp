@@ -94,6 +94,73 @@ INSTANTIATE_TEST_SUITE_P(
                           "three_dimensions", {1, 16, 6, 7, 8}, {16, 16, 3, 3, 3}, 1, {1, 2, 1}, {1, 1, 1, 1, 1, 1}}),
     [](const auto& form) { return form.param.name; });
 
+struct DeconvCase {
+  std::string name;
+  Shape x;
+  Shape w;
+  std::vector<std::pair<std::string, tensor::Attribute>> attributes = {};
+};
+
+class OnednnDeconv : public ::testing::TestWithParam<DeconvCase> {};
+
+TEST_P(OnednnDeconv, AgreesWithTheNativeKernel) {
+  const DeconvCase& c = GetParam();
+  I groups = 1;
+  for (const auto& [name, value] : c.attributes) {
+    if (name == "group") groups = std::get<I>(value);
+  }
+  for (const bool inside : {false, true}) {
+    BlockWriter writer;
+    auto x = writer.input(c.x);
+    const auto w = writer.constant(random_tensor(c.w, 2));
+    const auto b = writer.constant(random_tensor({c.w[1] * groups}, 3));
+    if (inside) x = writer.add("Relu", {x});
+    const auto y = writer.add("ConvTranspose", {x, w, b}, c.attributes);
+    writer.output(inside ? writer.add("Relu", {y}) : y);
+    writer.output(writer.add("ConvTranspose", {x, w}, c.attributes));
+    EXPECT_LT(error_of(writer, {random_tensor(c.x, 1)}), kTolerance);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Forms, OnednnDeconv,
+    ::testing::Values(
+        DeconvCase{"mask_head", {3, 64, 14, 14}, {64, 64, 2, 2}, {{"strides", Ints{2, 2}}}},
+        DeconvCase{
+            "segmentation", {1, 21, 12, 13}, {21, 21, 4, 4}, {{"strides", Ints{2, 2}}, {"pads", Ints{1, 1, 1, 1}}}},
+        DeconvCase{"plain", {2, 16, 9, 7}, {16, 24, 3, 3}},
+        DeconvCase{"dilated", {1, 16, 9, 9}, {16, 16, 3, 3}, {{"dilations", Ints{2, 3}}}},
+        DeconvCase{"asymmetric", {1, 8, 9, 10}, {8, 16, 3, 5}, {{"strides", Ints{2, 3}}, {"pads", Ints{0, 1, 2, 3}}}},
+        DeconvCase{"added",
+                   {1, 16, 9, 10},
+                   {16, 16, 3, 3},
+                   {{"strides", Ints{2, 3}}, {"pads", Ints{1, 1, 1, 1}}, {"output_padding", Ints{1, 2}}}},
+        DeconvCase{"added_unpadded",
+                   {1, 16, 9, 10},
+                   {16, 16, 3, 3},
+                   {{"strides", Ints{2, 2}}, {"output_padding", Ints{1, 1}}}},
+        DeconvCase{"added_beyond_the_stride",
+                   {1, 16, 9, 10},
+                   {16, 16, 3, 3},
+                   {{"dilations", Ints{3, 3}}, {"output_padding", Ints{2, 0}}}},
+        DeconvCase{"shaped", {1, 16, 9, 10}, {16, 16, 2, 2}, {{"strides", Ints{2, 2}}, {"output_shape", Ints{25, 20}}}},
+        DeconvCase{"grouped",
+                   {1, 32, 7, 8},
+                   {32, 8, 4, 4},
+                   {{"group", I{4}}, {"strides", Ints{2, 2}}, {"pads", Ints{1, 1, 1, 1}}}},
+        DeconvCase{"depthwise",
+                   {1, 16, 7, 8},
+                   {16, 1, 4, 4},
+                   {{"group", I{16}}, {"strides", Ints{2, 2}}, {"pads", Ints{1, 1, 1, 1}}}},
+        DeconvCase{"few_channels", {1, 3, 7, 8}, {3, 5, 2, 2}, {{"strides", Ints{2, 2}}}},
+        DeconvCase{"same_upper",
+                   {1, 16, 7, 8},
+                   {16, 16, 3, 3},
+                   {{"strides", Ints{2, 2}}, {"auto_pad", std::string("SAME_UPPER")}}},
+        DeconvCase{"one_dimension", {2, 16, 50}, {16, 20, 3}, {{"strides", Ints{2}}, {"pads", Ints{1, 0}}}},
+        DeconvCase{"three_dimensions", {1, 16, 4, 5, 6}, {16, 16, 2, 3, 2}, {{"strides", Ints{2, 1, 2}}}}),
+    [](const auto& form) { return form.param.name; });
+
 // Whatever is chosen, every algorithm gives the result.
 TEST(Onednn, ConvolutionByEachAlgorithm) {
   const ConvCase forms[] = {{"padded", {1, 40, 17, 11}, {33, 40, 3, 3}, 1, {}, {1, 1, 1, 1}},

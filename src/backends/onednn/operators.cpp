@@ -22,6 +22,7 @@ struct OperatorRow {
 constexpr OperatorRow kOperators[] = {
     {"Conv", build_conv, true},
     {"FusedConv", build_conv, true},
+    {"ConvTranspose", build_deconv},
     {"MaxPool", build_pool},
     {"AveragePool", build_pool},
     {"GlobalMaxPool", build_pool},

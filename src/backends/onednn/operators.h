@@ -19,6 +19,7 @@ bool has_algorithms(std::string_view op);
 
 // The families, one file each.
 void build_conv(OperatorBuilder& builder);  // Conv and FusedConv
+void build_deconv(OperatorBuilder& builder);  // ConvTranspose
 void build_pool(OperatorBuilder& builder);  // MaxPool, AveragePool and the global ones
 void build_matmul(OperatorBuilder& builder);
 void build_gemm(OperatorBuilder& builder);

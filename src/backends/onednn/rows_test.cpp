@@ -73,7 +73,8 @@ BlockWriter mask_head(const char* precision = "f32") {
                     {"activation", std::string("Relu")},
                     {"precision", std::string(precision)}});
   }
-  writer.output(x);
+  writer.output(writer.add("ConvTranspose", {x, writer.constant(random_tensor({16, 16, 2, 2}, 7))},
+                           {{"strides", std::vector<std::int64_t>{2, 2}}}));
   return writer;
 }
 
