@@ -26,7 +26,7 @@ struct BackendRow {
 // Best first.
 constexpr BackendRow kBackends[] = {{"onednn", accept_onednn}};
 
-constexpr std::string_view kProducts[] = {"Conv", "FusedConv", "ConvTranspose", "MatMul", "Gemm"};
+constexpr std::string_view kProducts[] = {"Conv", "FusedConv", "ConvTranspose", "MatMul", "Gemm", "FusedMatMul"};
 constexpr std::string_view kPools[] = {"MaxPool", "AveragePool", "GlobalMaxPool", "GlobalAveragePool"};
 
 bool is_one_of(std::string_view op, std::span<const std::string_view> ops) {
@@ -59,7 +59,8 @@ double operation_count(const Graph& graph, const Node& node) {
   const std::vector<ir::Dim>& a = graph.value(node.inputs[0]).type.dims;
   const std::vector<ir::Dim>& b = graph.value(node.inputs[1]).type.dims;
   if (node.op == "MatMul") return count * (a.empty() ? 1 : known(a.back()));
-  if (node.op == "Gemm") return count * (b.empty() ? 1 : known(b[node.attributes.get_int("transB", 0) != 0 ? 1 : 0]));
+  if (node.op == "Gemm" || node.op == "FusedMatMul")
+    return count * (b.empty() ? 1 : known(b[node.attributes.get_int("transB", 0) != 0 ? 1 : 0]));
   for (std::size_t i = 1; i < b.size(); ++i) count *= known(b[i]);
   return count;
 }
