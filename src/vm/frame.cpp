@@ -428,6 +428,11 @@ void Frame::take_outputs(Allocator& pool, std::span<Value* const> outputs) {
     // Memory that this block's arena, a constant, an input or another output also holds is copied: what leaves a block
     // belongs to the receiver alone.
     if (output->is_tensor() && output->tensor().owner().use_count() != 1) *output = output->tensor().clone(pool);
+    // Tensors in sequences are never written, so sequences may share them; but not what nobody owns.
+    if (!output->is_sequence()) continue;
+    for (Tensor& tensor : output->sequence()) {
+      if (tensor.owner() == nullptr) tensor = tensor.clone(pool);
+    }
   }
 }
 

@@ -137,6 +137,12 @@ struct Session::State {
     note_shapes(arranged);
     NamedValues outputs;
     for (std::size_t i = 0; i < results.size(); ++i) {
+      // Sequences inside a program share their tensors; the caller may write to those that it gets.
+      if (results[i].is_sequence()) {
+        for (Tensor& tensor : results[i].sequence()) {
+          if (tensor.owner().use_count() != 1) tensor = tensor.clone(pool);
+        }
+      }
       outputs.emplace_back(program.output_names[i], std::move(results[i]));
     }
     return outputs;
