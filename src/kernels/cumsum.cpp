@@ -3,7 +3,6 @@
 #include <type_traits>
 
 #include "base/parallel.h"
-#include "kernels/elementwise.h"
 #include "kernels/index_list.h"
 #include "kernels/kernel.h"
 #include "kernels/strided.h"
@@ -13,7 +12,7 @@ namespace lanner::kernels {
 
 namespace {
 
-struct Sum {
+struct Plus {
   static constexpr int kNeutral = 0;
   template <typename T>
   T operator()(T a, T b) const {
@@ -23,32 +22,37 @@ struct Sum {
       return static_cast<T>(static_cast<std::uint64_t>(a) + static_cast<std::uint64_t>(b));
   }
 };
-struct Product {
+
+struct Times {
   static constexpr int kNeutral = 1;
   template <typename T>
   T operator()(T a, T b) const {
-    return Multiply{}(a, b);
+    if constexpr (std::is_floating_point_v<T>)
+      return a * b;
+    else
+      return static_cast<T>(static_cast<std::uint64_t>(a) * static_cast<std::uint64_t>(b));
   }
 };
 
-// Of columns [begin, end) of a [dim, inner] matrix.
+// Accumulates columns [begin, end) of a [dim, inner] matrix.
 template <typename Op, typename T>
-void scan_columns(const T* in, std::int64_t dim, std::int64_t inner, std::int64_t begin, std::int64_t end,
-                  bool exclusive, bool reverse, T* out) {
+void accumulate_columns(const T* in, std::int64_t dim, std::int64_t inner, std::int64_t begin, std::int64_t end,
+                        bool exclusive, bool reverse, T* out) {
   const Op op;
+  constexpr T kNeutral{Op::kNeutral};
   const std::int64_t step = reverse ? -inner : inner;
   const T* source = in + (reverse ? (dim - 1) * inner : 0);
   T* target = out + (reverse ? (dim - 1) * inner : 0);
   if (end - begin == 1) {
-    T total{Op::kNeutral};
+    T sum = kNeutral;
     for (std::int64_t i = 0; i < dim; ++i) {
-      const T next = op(total, source[i * step + begin]);
-      target[i * step + begin] = exclusive ? total : next;
-      total = next;
+      const T next = op(sum, source[i * step + begin]);
+      target[i * step + begin] = exclusive ? sum : next;
+      sum = next;
     }
     return;
   }
-  for (std::int64_t j = begin; j < end; ++j) target[j] = exclusive ? T{Op::kNeutral} : source[j];
+  for (std::int64_t j = begin; j < end; ++j) target[j] = exclusive ? kNeutral : source[j];
   for (std::int64_t i = 1; i < dim; ++i) {
     const T* last = target + (i - 1) * step;
     const T* added = source + (exclusive ? i - 1 : i) * step;
@@ -58,7 +62,7 @@ void scan_columns(const T* in, std::int64_t dim, std::int64_t inner, std::int64_
 }
 
 template <typename Op>
-std::unique_ptr<Kernel> make_scan(std::string_view name, const KernelInfo& info) {
+std::unique_ptr<Kernel> accumulating_kernel(std::string_view name, const KernelInfo& info) {
   const bool exclusive = info.attributes.get_int("exclusive", 0) != 0;
   const bool reverse = info.attributes.get_int("reverse", 0) != 0;
   return make_kernel([name, exclusive, reverse](KernelContext& context) {
@@ -77,7 +81,7 @@ std::unique_ptr<Kernel> make_scan(std::string_view name, const KernelInfo& info)
       if (outer == 1) {
         base::parallel_for(context.threads(), inner, std::max<std::int64_t>(16, kMoveGrain / dim),
                            [=](std::int64_t begin, std::int64_t end) {
-                             scan_columns<Op>(from, dim, inner, begin, end, exclusive, reverse, to);
+                             accumulate_columns<Op>(from, dim, inner, begin, end, exclusive, reverse, to);
                            });
         return;
       }
@@ -85,7 +89,8 @@ std::unique_ptr<Kernel> make_scan(std::string_view name, const KernelInfo& info)
                          [=](std::int64_t begin, std::int64_t end) {
                            for (std::int64_t i = begin; i < end; ++i) {
                              const std::int64_t offset = i * dim * inner;
-                             scan_columns<Op>(from + offset, dim, inner, 0, inner, exclusive, reverse, to + offset);
+                             accumulate_columns<Op>(from + offset, dim, inner, 0, inner, exclusive, reverse,
+                                                    to + offset);
                            }
                          });
     });
@@ -95,11 +100,11 @@ std::unique_ptr<Kernel> make_scan(std::string_view name, const KernelInfo& info)
 }  // namespace
 
 std::unique_ptr<Kernel> make_CumSum(const KernelInfo& info) {
-  return make_scan<Sum>("CumSum", info);
+  return accumulating_kernel<Plus>("CumSum", info);
 }
 
 std::unique_ptr<Kernel> make_CumProd(const KernelInfo& info) {
-  return make_scan<Product>("CumProd", info);
+  return accumulating_kernel<Times>("CumProd", info);
 }
 
 }  // namespace lanner::kernels

@@ -3,6 +3,8 @@
 //
 // A sequence that is shorter than the longest has its own steps only: Y is 0 behind them, the last states are those
 // after them, and the reverse direction starts at their end. A sequence of no steps keeps its initial states.
+//
+// `clip` bounds the sums of the gates; an LSTM's cell is not bounded before its last activation, as in other engines.
 #include <algorithm>
 #include <array>
 #include <cctype>
@@ -101,7 +103,7 @@ T evaluate(const Activation& activation, T x) {
 
 // x = f(x), bounded to [-clip, clip] before where there is a clip.
 template <typename T>
-void activate(const Activation& activation, const std::optional<float>& clip, T* x, std::int64_t count) {
+void activate(const Activation& activation, std::optional<float> clip, T* x, std::int64_t count) {
   if (clip) {
     const auto bound = static_cast<T>(*clip);
     for (std::int64_t i = 0; i < count; ++i) x[i] = std::min(std::max(x[i], -bound), bound);
@@ -482,7 +484,7 @@ void run_lstm(Direction<T>& direction, const T* peepholes, Tensor& cells, Tensor
       if (peepholes != nullptr) add_product(peepholes + hidden, cell, hidden, output);
       activate(direction.activation(0), clip, output, hidden);
       std::copy_n(cell, hidden, candidate);
-      activate(direction.activation(2), clip, candidate, hidden);
+      activate(direction.activation(2), std::nullopt, candidate, hidden);
       T* state = direction.hidden(item);
       for (std::int64_t i = 0; i < hidden; ++i) state[i] = output[i] * candidate[i];
     });

@@ -65,7 +65,7 @@ struct Reference {
         const double in = sigmoid(both(0, i) + peephole(0) * c[u]);
         const double forget = input_forget ? 1 - in : sigmoid(both(2, i) + peephole(2) * c[u]);
         c[u] = forget * c[u] + in * tanh(both(3, i));
-        h[u] = sigmoid(both(1, i) + peephole(1) * c[u]) * tanh(c[u]);
+        h[u] = sigmoid(both(1, i) + peephole(1) * c[u]) * std::tanh(c[u]);
       }
     }
   }
