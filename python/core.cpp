@@ -226,9 +226,12 @@ std::vector<RowTuple> row_tuples(const std::vector<ProfileRow>& rows) {
   return result;
 }
 
-// Precision, tolerance, samples, tuning, memory, threads, disabled rules, denied operators, smallest subgraph.
-using OptionTuple = std::tuple<std::string, double, std::vector<NamedObjects>, std::string, std::string, int,
-                               std::vector<std::string>, std::vector<std::string>, int>;
+// Precision, tolerance, samples, tuning, memory, threads, disabled rules, denied operators, smallest subgraph, shapes,
+// dimensions.
+using OptionTuple =
+    std::tuple<std::string, double, std::vector<NamedObjects>, std::string, std::string, int, std::vector<std::string>,
+               std::vector<std::string>, int, std::vector<std::pair<std::string, std::vector<std::int64_t>>>,
+               std::vector<std::pair<std::string, std::int64_t>>>;
 
 // Compiles with `compile_with(options)`, without the GIL. Returns the program and what the compiler warns of.
 template <typename Compile>
@@ -243,6 +246,8 @@ std::pair<Program, std::vector<std::string>> compile_warning(OptionTuple given, 
   options.disable_rules = std::move(std::get<6>(given));
   options.deny = std::move(std::get<7>(given));
   options.min_subgraph = std::get<8>(given);
+  for (auto& [input, dims] : std::get<9>(given)) options.shapes.push_back({std::move(input), std::move(dims)});
+  for (auto& [name, size] : std::get<10>(given)) options.dimensions.push_back({std::move(name), size});
   std::vector<std::string> warnings;
   options.warn = [&](std::string_view warning) { warnings.emplace_back(warning); };
   const nb::gil_scoped_release release;

@@ -17,7 +17,23 @@ namespace lanner {
 
 inline constexpr double kDefaultTolerance = 0.02;
 
+// Of an input: its dimensions, -1 where one is decided at run time.
+struct InputShape {
+  std::string input;
+  std::vector<std::int64_t> dims;
+};
+
+// Of a symbolic dimension of the inputs, by its name.
+struct DimensionSize {
+  std::string name;
+  std::int64_t size = 0;
+};
+
 struct CompileOptions {
+  // Input shapes other than those the model was exported with, and sizes of symbolic dimensions. Everything computed
+  // from them is specialised. Throws `option.shapes`, naming the node that bakes the exported size in where one does.
+  std::vector<InputShape> shapes;
+  std::vector<DimensionSize> dimensions;
   // Rewrite rules to leave out, by name; the name of a pass leaves out its rules, "all" every one. Throws
   // `rule.unknown` for a name that is none of these.
   std::vector<std::string> disable_rules;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections.abc
 import json
+import operator
 import os
 import typing
 import warnings
@@ -195,6 +196,8 @@ def compile(
     config: str | os.PathLike | None = None,
     tune: str | None = None,
     memory: str | None = None,
+    shapes: collections.abc.Mapping[str, collections.abc.Sequence[int | None]] | None = None,
+    dims: collections.abc.Mapping[str, int] | None = None,
 ) -> Model:
     """Compiles an ONNX model.
 
@@ -219,6 +222,9 @@ def compile(
         tuned again unless it is "off".
     memory: what packed weights may take: "fast", the default, as much as the fastest algorithms want; "small", no more
         than plain weights.
+    shapes: input shapes other than those the model was exported with, by input name; None for a size that is decided
+        at run time.
+    dims: sizes of symbolic dimensions of the inputs, by name.
 
     Raises Error: `file.*`, `model.*`, `op.unsupported` (lists every operator without a kernel), `option.*`,
     `config.invalid`.
@@ -236,7 +242,7 @@ def compile(
     samples = _samples(samples) if precision == "auto" else []
     options = (
         precision or "f32", tolerance, samples, tune or "off", memory or "fast", threads or 0, disable_rules, deny,
-        min_subgraph)
+        min_subgraph, _shapes(shapes), _dims(dims))
     if isinstance(model, (str, os.PathLike)):
         program, said = _core.compile(os.fspath(model), options)
     elif isinstance(model, (bytes, bytearray, memoryview)):
@@ -261,6 +267,15 @@ def _check_options(lanes, device):
         raise _core.make_error("option.lanes", f"the number of lanes must be at least 1, but is {lanes}")
     if device != "cpu":
         raise _core.make_error("option.device", f"device must be 'cpu', but is '{device}'")
+
+
+def _shapes(given):
+    return [(str(name), [-1 if size is None else operator.index(size) for size in shape])
+            for name, shape in (given or {}).items()]
+
+
+def _dims(given):
+    return [(str(name), operator.index(size)) for name, size in (given or {}).items()]
 
 
 def _samples(given):

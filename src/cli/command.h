@@ -30,6 +30,8 @@ struct ModelOptions {
   std::string config;
   std::vector<std::string> disable_rules;
   std::vector<std::string> deny;
+  std::vector<std::string> shapes;      // NAME=4x3x640x640
+  std::vector<std::string> dimensions;  // NAME=4
 
   // `usual_tune` is how a model is tuned where nobody says.
   void add_to(CLI::App& command, std::string usual_tune);

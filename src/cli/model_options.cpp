@@ -1,5 +1,7 @@
 #include <unistd.h>
 
+#include <algorithm>
+#include <charconv>
 #include <cstring>
 
 #include "base/fail.h"
@@ -36,6 +38,43 @@ std::function<void(std::string_view, double)> terminal_progress() {
     if (fraction < 1) std::fprintf(stderr, "%3.0f%%  %.*s", 100 * fraction, static_cast<int>(step.size()), step.data());
     std::fflush(stderr);
   };
+}
+
+[[noreturn]] void wrong_size(std::string_view option, const std::string& text, std::string_view form) {
+  throw CLI::ValidationError(fmt::format("{} must be {}, but is '{}'", option, form, text));
+}
+
+// A size of at least 0; nothing for any other text.
+std::optional<std::int64_t> parse_size(std::string_view text) {
+  std::int64_t size = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), size);
+  if (error != std::errc() || end != text.data() + text.size() || size < 0) return std::nullopt;
+  return size;
+}
+
+// INPUT=4x3x640x640, the last '=' being the one that counts; nothing after it is a scalar.
+InputShape parse_shape(const std::string& text) {
+  constexpr std::string_view kForm = "INPUT=4x3x640x640";
+  const std::size_t equals = text.rfind('=');
+  if (equals == std::string::npos || equals == 0) wrong_size("--shape", text, kForm);
+  InputShape shape{text.substr(0, equals), {}};
+  std::string_view rest = std::string_view(text).substr(equals + 1);
+  while (!rest.empty()) {
+    const std::size_t x = std::min(rest.find('x'), rest.size());
+    const std::string_view word = rest.substr(0, x);
+    const auto size = word == "?" ? std::optional<std::int64_t>(-1) : parse_size(word);
+    if (!size || x + 1 == rest.size()) wrong_size("--shape", text, kForm);
+    shape.dims.push_back(*size);
+    rest.remove_prefix(std::min(x + 1, rest.size()));
+  }
+  return shape;
+}
+
+DimensionSize parse_dimension(const std::string& text) {
+  const std::size_t equals = text.rfind('=');
+  const auto size = equals == std::string::npos ? std::nullopt : parse_size(std::string_view(text).substr(equals + 1));
+  if (!size || equals == 0) wrong_size("--dim", text, "NAME=4");
+  return {text.substr(0, equals), *size};
 }
 
 }  // namespace
@@ -82,6 +121,12 @@ void ModelOptions::add_to(CLI::App& command, std::string usual_tune) {
       "--memory", memory,
       "What packed weights may take: fast, as much as the fastest algorithms want, or small, no more than "
       "plain weights (default: fast)");
+  command
+      .add_option("--shape", shapes,
+                  "INPUT=4x3x640x640: compile for another input shape than the model's; '?' for a size that is open")
+      ->allow_extra_args(false);
+  command.add_option("--dim", dimensions, "NAME=4: the size of a symbolic dimension of the inputs")
+      ->allow_extra_args(false);
   command.add_option("--config", config,
                      "A TOML file with these settings and the [detect] keys; the command line wins");
   command.add_option("--disable-rule", disable_rules, "A rewrite rule or pass to leave out; 'all' for every rule")
@@ -107,6 +152,10 @@ Program ModelOptions::open(CompileOptions options, bool retunes) const {
   check_compilable(memory.has_value(), "--memory");
   check_compilable(!disable_rules.empty(), "--disable-rule");
   check_compilable(!deny.empty(), "--deny");
+  check_compilable(!shapes.empty(), "--shape");
+  check_compilable(!dimensions.empty(), "--dim");
+  for (const std::string& text : shapes) options.shapes.push_back(parse_shape(text));
+  for (const std::string& text : dimensions) options.dimensions.push_back(parse_dimension(text));
   ModelOptions merged = with_config(*this);
   if (merged.precision) options.precision = *merged.precision;
   if (merged.tolerance) options.tolerance = *merged.tolerance;

@@ -147,6 +147,10 @@ void check_options(const CompileOptions& options) {
 }
 
 Program open_program(const std::filesystem::path& file, const CompileOptions& options, const Progress& progress) {
+  if (!options.shapes.empty() || !options.dimensions.empty()) {
+    base::invalid("option.shapes", "'{}' is compiled already, for its own input shapes: give its .onnx file",
+                  file.string());
+  }
   if (options.tune == "off") return Program::load(file);
   progress("loading", 0);
   program::FileContent content = program::read_file(file);
@@ -165,7 +169,11 @@ Program compile(const std::filesystem::path& model, const CompileOptions& option
   if (program::is_program_file(model)) return open_program(model, options, progress);
   progress("importing", 0);
   return base::with_context([&] { return fmt::format("while compiling '{}'", model.string()); },
-                            [&] { return compile_graph(onnx::import_model(model, has_kernel), options, progress); });
+                            [&] {
+                              return compile_graph(
+                                  onnx::import_model(model, has_kernel, {options.shapes, options.dimensions}), options,
+                                  progress);
+                            });
 }
 
 Program compile_bytes(std::span<const std::byte> model, const CompileOptions& options,
@@ -174,7 +182,8 @@ Program compile_bytes(std::span<const std::byte> model, const CompileOptions& op
   const auto progress = progress_of(options);
   progress("importing", 0);
   const auto in = folder.empty() ? std::nullopt : std::optional(folder);
-  return compile_graph(onnx::import_model(model, has_kernel, in), options, progress);
+  return compile_graph(onnx::import_model(model, has_kernel, in, {options.shapes, options.dimensions}), options,
+                       progress);
 }
 
 std::string explain(const Program& program, int threads) {

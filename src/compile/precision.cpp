@@ -22,7 +22,7 @@ constexpr std::string_view kBackend = "onednn";
 constexpr std::int64_t kLeastOutputs = 8;
 
 bool is_product(const Instruction& instruction) {
-  constexpr std::string_view kProducts[] = {"Conv", "FusedConv", "MatMul", "Gemm"};
+  constexpr std::string_view kProducts[] = {"Conv", "FusedConv", "MatMul", "Gemm", "FusedMatMul"};
   return std::ranges::find(kProducts, instruction.op) != std::end(kProducts) && instruction.inputs.size() >= 2;
 }
 

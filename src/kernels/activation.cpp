@@ -2,17 +2,13 @@
 //
 // NaN passes through all of them, except that ThresholdedRelu, which asks x > alpha, makes it 0.
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstdint>
-#include <cstring>
 #include <limits>
 #include <string>
 #include <type_traits>
 
 #include "base/fail.h"
-#include "base/multiversion.h"
-#include "base/parallel.h"
 #include "kernels/elementwise.h"
 #include "kernels/exp.h"
 #include "kernels/kernel.h"
@@ -38,11 +34,7 @@ void run_prelu(KernelContext& context) {
     base::invalid("op.shape", "PRelu's slope must broadcast to its input, but has shape {} against {}",
                   slope.shape().to_string(), x.shape().to_string());
   }
-  run_binary<SlopeTypes>(context, "PRelu", x, slope, x.element_type(), x.element_type(),
-                         []<typename T>(T value, T factor) {
-                           const T product = Multiply{}(value, factor);
-                           return value < T{0} ? product : value;
-                         });
+  run_binary<SlopeTypes>(context, "PRelu", x, slope, x.element_type(), x.element_type(), ScaleNegative{});
 }
 
 // A limit of Clip: one element of the input's type, or `otherwise` when absent.
@@ -71,32 +63,8 @@ void run_clip(KernelContext& context) {
       std::fill_n(output.data<T>(), input.element_count(), low != low ? low : high);
       return;
     }
-    map_elements(context.threads(), input.element_count(), input.data<T>(), output.data<T>(), [low, high](T x) {
-      const T y = x < low ? low : x;
-      return y > high ? high : y;
-    });
+    map_elements(context.threads(), input.element_count(), input.data<T>(), output.data<T>(), Limit<T>{low, high});
   });
-}
-
-template <typename T>
-T hard_sigmoid(T x, T alpha, T beta) {
-  const T y = alpha * x + beta;
-  return y < T{0} ? T{0} : (y > T{1} ? T{1} : y);
-}
-
-// x tanh(log(1 + exp(x))) without the logarithm: with e = exp(-|x|) no term cancels or overflows.
-template <typename T>
-T mish(T x) {
-  const T e = math::exp(-std::fabs(x));
-  const T top = x < 0 ? e * (e + 2) : 1 + 2 * e;
-  return x * (top / (top + (x < 0 ? T{2} : 2 * e * e)));
-}
-
-template <typename T>
-T gelu_tanh(T x) {
-  constexpr T kRootTwoOverPi = static_cast<T>(0.79788456080286535588);
-  const T inner = kRootTwoOverPi * (x + static_cast<T>(0.044715) * (x * x * x));
-  return static_cast<T>(0.5) * x * (1 + math::tanh(inner));
 }
 
 template <typename T>
@@ -109,15 +77,11 @@ T gelu_erf(T x) {
 }  // namespace
 
 std::unique_ptr<Kernel> make_Relu(const KernelInfo&) {
-  return unary_kernel<SignedTypes>("Relu", []<typename T>(T x) { return x < T{0} ? T{0} : x; });
+  return unary_kernel<SignedTypes>("Relu", Rectify{});
 }
 
 std::unique_ptr<Kernel> make_LeakyRelu(const KernelInfo& info) {
-  const float alpha = info.attributes.get_float("alpha", 0.01f);
-  return unary_kernel<FloatTypes>("LeakyRelu", [alpha]<typename T>(T x) {
-    const T product = static_cast<T>(alpha) * x;
-    return x < T{0} ? product : x;
-  });
+  return unary_kernel<FloatTypes>("LeakyRelu", LeakyRectify{info.attributes.get_float("alpha", 0.01f)});
 }
 
 std::unique_ptr<Kernel> make_PRelu(const KernelInfo&) {
@@ -125,9 +89,7 @@ std::unique_ptr<Kernel> make_PRelu(const KernelInfo&) {
 }
 
 std::unique_ptr<Kernel> make_ThresholdedRelu(const KernelInfo& info) {
-  const float alpha = info.attributes.get_float("alpha", 1.0f);
-  return unary_kernel<FloatTypes>("ThresholdedRelu",
-                                  [alpha]<typename T>(T x) { return x > static_cast<T>(alpha) ? x : T{0}; });
+  return unary_kernel<FloatTypes>("ThresholdedRelu", ThresholdedRectify{info.attributes.get_float("alpha", 1.0f)});
 }
 
 std::unique_ptr<Kernel> make_Clip(const KernelInfo&) {
@@ -135,56 +97,39 @@ std::unique_ptr<Kernel> make_Clip(const KernelInfo&) {
 }
 
 std::unique_ptr<Kernel> make_Sigmoid(const KernelInfo&) {
-  return unary_kernel<FloatTypes>(
-      "Sigmoid", [](auto x) { return math::sigmoid(x); }, math::sigmoid_array);
+  return unary_kernel<FloatTypes>("Sigmoid", LogisticSigmoid{});
 }
 
 std::unique_ptr<Kernel> make_HardSigmoid(const KernelInfo& info) {
   const float alpha = info.attributes.get_float("alpha", 0.2f);
   const float beta = info.attributes.get_float("beta", 0.5f);
-  return unary_kernel<FloatTypes>("HardSigmoid", [alpha, beta]<typename T>(T x) {
-    return hard_sigmoid<T>(x, static_cast<T>(alpha), static_cast<T>(beta));
-  });
+  return unary_kernel<FloatTypes>("HardSigmoid", HardSigmoidOf{alpha, beta});
 }
 
 std::unique_ptr<Kernel> make_HardSwish(const KernelInfo&) {
-  return unary_kernel<FloatTypes>("HardSwish",
-                                  []<typename T>(T x) { return x * hard_sigmoid<T>(x, T{1} / 6, T{0.5}); });
+  return unary_kernel<FloatTypes>("HardSwish", HardSwishOf{});
 }
 
 std::unique_ptr<Kernel> make_Swish(const KernelInfo& info) {
-  const float alpha = info.attributes.get_float("alpha", 1.0f);
-  return unary_kernel<FloatTypes>("Swish",
-                                  [alpha]<typename T>(T x) { return x * math::sigmoid(static_cast<T>(alpha) * x); });
+  return unary_kernel<FloatTypes>("Swish", SwishOf{info.attributes.get_float("alpha", 1.0f)});
 }
 
 std::unique_ptr<Kernel> make_Mish(const KernelInfo&) {
-  return unary_kernel<FloatTypes>("Mish", [](auto x) { return mish(x); });
+  return unary_kernel<FloatTypes>("Mish", MishOf{});
 }
 
 std::unique_ptr<Kernel> make_Elu(const KernelInfo& info) {
-  const float alpha = info.attributes.get_float("alpha", 1.0f);
-  return unary_kernel<FloatTypes>("Elu", [alpha]<typename T>(T x) {
-    const T curve = static_cast<T>(alpha) * math::expm1(x);
-    return x < T{0} ? curve : x;
-  });
+  return unary_kernel<FloatTypes>("Elu", ExponentialLinear{info.attributes.get_float("alpha", 1.0f)});
 }
 
 std::unique_ptr<Kernel> make_Selu(const KernelInfo& info) {
   const float alpha = info.attributes.get_float("alpha", 1.67326319217681884765625f);
   const float gamma = info.attributes.get_float("gamma", 1.05070102214813232421875f);
-  return unary_kernel<FloatTypes>("Selu", [alpha, gamma]<typename T>(T x) {
-    const T curve = static_cast<T>(alpha) * math::expm1(x);
-    return static_cast<T>(gamma) * (x > T{0} ? x : curve);
-  });
+  return unary_kernel<FloatTypes>("Selu", ScaledExponentialLinear{alpha, gamma});
 }
 
 std::unique_ptr<Kernel> make_Celu(const KernelInfo& info) {
-  const float alpha = info.attributes.get_float("alpha", 1.0f);
-  return unary_kernel<FloatTypes>("Celu", [alpha]<typename T>(T x) {
-    const T curve = static_cast<T>(alpha) * math::expm1(x / static_cast<T>(alpha));
-    return (x < T{0} ? T{0} : x) + (curve > T{0} ? T{0} : curve);
-  });
+  return unary_kernel<FloatTypes>("Celu", ContinuousExponentialLinear{info.attributes.get_float("alpha", 1.0f)});
 }
 
 std::unique_ptr<Kernel> make_Softplus(const KernelInfo&) {
@@ -193,13 +138,13 @@ std::unique_ptr<Kernel> make_Softplus(const KernelInfo&) {
 }
 
 std::unique_ptr<Kernel> make_Softsign(const KernelInfo&) {
-  return unary_kernel<FloatTypes>("Softsign", [](auto x) { return x / (1 + std::fabs(x)); });
+  return unary_kernel<FloatTypes>("Softsign", SoftsignOf{});
 }
 
 std::unique_ptr<Kernel> make_Gelu(const KernelInfo& info) {
   const std::string approximate = info.attributes.get_string("approximate", "none");
   if (approximate == "none") return unary_kernel<FloatTypes>("Gelu", [](auto x) { return gelu_erf(x); });
-  if (approximate == "tanh") return unary_kernel<FloatTypes>("Gelu", [](auto x) { return gelu_tanh(x); });
+  if (approximate == "tanh") return unary_kernel<FloatTypes>("Gelu", TanhGelu{});
   base::invalid("op.attribute", "attribute 'approximate' must be none or tanh, but is '{}'", approximate);
 }
 

@@ -13,7 +13,6 @@
 #include "base/fail.h"
 #include "kernels/convert.h"
 #include "kernels/elementwise.h"
-#include "kernels/exp.h"
 #include "kernels/kernel.h"
 #include "tensor/dispatch.h"
 
@@ -25,42 +24,6 @@ using tensor::FloatTypes;
 using tensor::NumericTypes;
 using tensor::SignedTypes;
 using tensor::TypeList;
-
-struct Plus {
-  template <typename T>
-  T operator()(T a, T b) const {
-    return static_cast<T>(a + b);
-  }
-};
-struct Minus {
-  template <typename T>
-  T operator()(T a, T b) const {
-    return static_cast<T>(a - b);
-  }
-};
-
-// -x, wrapping.
-template <typename T>
-T negated(T x) {
-  if constexpr (std::is_integral_v<T>) {
-    return static_cast<T>(std::uint64_t{0} - static_cast<std::uint64_t>(x));
-  } else {
-    return -x;
-  }
-}
-
-// Division rounds towards zero for integers, whose divisor must not be 0.
-struct Divide {
-  template <typename T>
-  T operator()(T a, T b) const {
-    if constexpr (std::is_integral_v<T> && std::is_signed_v<T>) {
-      // The smallest integer divided by -1 does not fit.
-      return b == T{-1} ? negated(a) : static_cast<T>(a / b);
-    } else {
-      return static_cast<T>(a / b);
-    }
-  }
-};
 
 // The remainder with the dividend's sign, as in C.
 struct TruncatedModulo {
@@ -166,13 +129,11 @@ bool power_by_constant(int threads, const Tensor& base, const Tensor& exponent, 
   const T* in = base.data<T>();
   const std::int64_t count = base.element_count();
   if (power == 2) {
-    map_elements(threads, count, in, out, [](T x) { return x * x; });
+    map_elements(threads, count, in, out, Square{});
   } else if (power == 3) {
-    map_elements(threads, count, in, out, [](T x) { return x * x * x; });
+    map_elements(threads, count, in, out, Cube{});
   } else if (power == 0.5) {
-    // Unlike sqrt, pow gives +0 for -0 and +infinity for -infinity.
-    constexpr T kInfinity = std::numeric_limits<T>::infinity();
-    map_elements(threads, count, in, out, [](T x) { return x == -kInfinity ? kInfinity : std::sqrt(x + T{0}); });
+    map_elements(threads, count, in, out, HalfPower{});
   } else {
     return false;
   }
@@ -287,51 +248,41 @@ std::unique_ptr<Kernel> make_Mean(const KernelInfo&) {
 }
 
 std::unique_ptr<Kernel> make_Neg(const KernelInfo&) {
-  return unary_kernel<SignedTypes>("Neg", [](auto x) { return negated(x); });
+  return unary_kernel<SignedTypes>("Neg", Negate{});
 }
-
 std::unique_ptr<Kernel> make_Abs(const KernelInfo&) {
-  return unary_kernel<NumericTypes>("Abs", []<typename T>(T x) {
-    if constexpr (std::is_floating_point_v<T>)
-      return std::fabs(x);
-    else
-      return x < T{0} ? negated(x) : x;
-  });
+  return unary_kernel<NumericTypes>("Abs", Absolute{});
 }
-
 std::unique_ptr<Kernel> make_Sign(const KernelInfo&) {
-  // NaN stays NaN.
-  return unary_kernel<NumericTypes>("Sign", []<typename T>(T x) {
-    if constexpr (std::is_floating_point_v<T>)
-      return x > 0 ? T{1} : x < 0 ? T{-1} : x == 0 ? T{0} : x;
-    else
-      return static_cast<T>(static_cast<int>(x > 0) - static_cast<int>(x < 0));
-  });
+  return unary_kernel<NumericTypes>("Sign", SignOf{});
 }
-
 std::unique_ptr<Kernel> make_Reciprocal(const KernelInfo&) {
-  return unary_kernel<FloatTypes>("Reciprocal", []<typename T>(T x) { return T{1} / x; });
+  return unary_kernel<FloatTypes>("Reciprocal", Invert{});
 }
-
+std::unique_ptr<Kernel> make_Sqrt(const KernelInfo&) {
+  return unary_kernel<FloatTypes>("Sqrt", SquareRoot{});
+}
 std::unique_ptr<Kernel> make_Exp(const KernelInfo&) {
-  return unary_kernel<FloatTypes>(
-      "Exp", [](auto x) { return math::exp(x); }, math::exp_array);
+  return unary_kernel<FloatTypes>("Exp", Exponential{});
 }
-
 std::unique_ptr<Kernel> make_Tanh(const KernelInfo&) {
-  return unary_kernel<FloatTypes>("Tanh", [](auto x) { return math::tanh(x); });
+  return unary_kernel<FloatTypes>("Tanh", HyperbolicTangent{});
+}
+std::unique_ptr<Kernel> make_Floor(const KernelInfo&) {
+  return unary_kernel<FloatTypes>("Floor", RoundDown{});
+}
+std::unique_ptr<Kernel> make_Ceil(const KernelInfo&) {
+  return unary_kernel<FloatTypes>("Ceil", RoundUp{});
+}
+std::unique_ptr<Kernel> make_Round(const KernelInfo&) {
+  return unary_kernel<FloatTypes>("Round", RoundToEven{});
 }
 
-// Round: halves go to the even neighbour, the default rounding mode.
 #define LANNER_STANDARD_FUNCTION(name, function)                                     \
   std::unique_ptr<Kernel> make_##name(const KernelInfo&) {                           \
     return unary_kernel<FloatTypes>(#name, [](auto x) { return std::function(x); }); \
   }
-LANNER_STANDARD_FUNCTION(Sqrt, sqrt)
 LANNER_STANDARD_FUNCTION(Log, log)
-LANNER_STANDARD_FUNCTION(Floor, floor)
-LANNER_STANDARD_FUNCTION(Ceil, ceil)
-LANNER_STANDARD_FUNCTION(Round, nearbyint)
 LANNER_STANDARD_FUNCTION(Erf, erf)
 LANNER_STANDARD_FUNCTION(Sin, sin)
 LANNER_STANDARD_FUNCTION(Cos, cos)

@@ -12,6 +12,7 @@
 
 #include "base/fail.h"
 #include "base/parallel.h"
+#include "kernels/element_loops.h"
 #include "lanner/tensor.h"
 
 // States that the iterations of the loop that follows are independent, even where output and input are one array.
@@ -25,6 +26,11 @@ namespace lanner::kernels {
 
 // Elements that one thread handles at least.
 inline constexpr std::int64_t kElementGrain = 16384;
+
+// Rows of fewer elements are not worth calling one of element_loops.h.
+inline constexpr std::int64_t kLoopRow = 16;
+// So many elements of a shorter row that repeats are.
+inline constexpr std::int64_t kRowTile = 512;
 
 // The shape that both broadcast to; throws `op.shape` when there is none.
 inline Shape broadcast_shape(const Shape& a, const Shape& b) {
@@ -137,16 +143,62 @@ using Repeated = std::conditional_t<std::is_arithmetic_v<T>, const T, const T&>;
 template <typename T, typename R, typename Op>
 void map_elements(int threads, std::int64_t count, const T* in, R* out, Op op) {
   base::parallel_for(threads, count, kElementGrain, [=](std::int64_t begin, std::int64_t end) {
-    LANNER_INDEPENDENT_ITERATIONS
-    for (std::int64_t i = begin; i < end; ++i) out[i] = op(in[i]);
+    if constexpr (kHasMapLoop<Op, T, R>) {
+      map_loop(op, in + begin, out + begin, end - begin);
+    } else {
+      LANNER_INDEPENDENT_ITERATIONS
+      for (std::int64_t i = begin; i < end; ++i) out[i] = op(in[i]);
+    }
   });
 }
+
+namespace internal {
+
+// Whether input `k` of two is one row for all rows of the output, and the other input has the output's shape.
+inline bool repeats_a_row(const BroadcastPlan& plan, std::size_t k) {
+  return plan.rank == 2 && plan.moving == 0b11 && plan.strides[k][1] == 0 && plan.strides[1 - k][1] == plan.dims[0];
+}
+
+// The elements [begin, end) where one input is a short row for all: a tile of many such rows makes long ones.
+template <typename T, typename R, typename Op>
+void map_short_rows(const BroadcastPlan& plan, std::int64_t begin, std::int64_t end, const T* a, const T* b, R* out,
+                    const Op& op) {
+  const ElementLoops::ZipLoop loop = zip_loop<Op, T, R>();
+  const bool tiles_a = repeats_a_row(plan, 0);
+  const T* row = tiles_a ? a : b;
+  const std::int64_t period = plan.dims[0];
+  std::array<T, kRowTile> tile;
+  const std::int64_t length = kRowTile / period * period;
+  std::int64_t phase = begin % period;
+  for (std::int64_t i = 0; i < length; ++i) {
+    tile[static_cast<std::size_t>(i)] = row[phase];
+    if (++phase == period) phase = 0;
+  }
+  for (std::int64_t at = begin; at < end; at += length) {
+    loop(&op, tiles_a ? tile.data() : a + at, tiles_a ? b + at : tile.data(), out + at, std::min(length, end - at),
+         plan.moving);
+  }
+}
+
+}  // namespace internal
 
 // out = op(a, b) over a plan of two inputs. `out` may be an input of the output's own shape.
 template <typename A, typename B, typename R, typename Op>
 void map_broadcast(int threads, const BroadcastPlan& plan, const A* a, const B* b, R* out, Op op) {
   base::parallel_for(threads, plan.count, kElementGrain, [=, &plan](std::int64_t begin, std::int64_t end) {
     using Offsets = std::array<std::int64_t, 2>;
+    if constexpr (std::is_same_v<A, B> && kHasZipLoop<Op, A, R>) {
+      if (plan.moving != 0 && plan.dims[0] >= kLoopRow) {
+        const ElementLoops::ZipLoop loop = zip_loop<Op, A, R>();
+        for_each_row<2>(plan, begin, end, [=, &op, &plan](std::int64_t at, const Offsets& from, std::int64_t length) {
+          loop(&op, a + from[0], b + from[1], out + at, length, plan.moving);
+        });
+        return;
+      }
+      if (end - begin >= 4 * kRowTile && (internal::repeats_a_row(plan, 0) || internal::repeats_a_row(plan, 1))) {
+        return internal::map_short_rows(plan, begin, end, a, b, out, op);
+      }
+    }
     switch (plan.moving) {
       case 0b00:  // only where the output is larger than what both broadcast to
         for_each_row<2>(plan, begin, end, [=](std::int64_t at, const Offsets& from, std::int64_t length) {
@@ -219,6 +271,16 @@ template <typename T>
 void select_broadcast(int threads, const BroadcastPlan& plan, const std::uint8_t* condition, const T* a, const T* b,
                       T* out) {
   base::parallel_for(threads, plan.count, kElementGrain, [=, &plan](std::int64_t begin, std::int64_t end) {
+    if constexpr (kHasSelectLoop<T>) {
+      if ((plan.moving & 1u) != 0 && plan.dims[0] >= kLoopRow) {
+        const ElementLoops::SelectLoop loop = select_loop<T>();
+        for_each_row<3>(plan, begin, end,
+                        [=, &plan](std::int64_t at, const std::array<std::int64_t, 3>& from, std::int64_t length) {
+                          loop(condition + from[0], a + from[1], b + from[2], out + at, length, plan.moving);
+                        });
+        return;
+      }
+    }
     switch (plan.moving) {
       case 0:
         return internal::select_rows<0>(plan, begin, end, condition, a, b, out);

@@ -3,7 +3,6 @@
 #include <cstdint>
 
 #include "base/fail.h"
-#include "kernels/convert.h"
 #include "kernels/convert_elements.h"
 #include "kernels/elementwise.h"
 #include "kernels/kernel.h"
@@ -22,7 +21,7 @@ void cast_from(KernelContext& context, const Tensor& input, ElementType to) {
   const std::int64_t count = input.element_count();
   tensor::dispatch(NumericAndBoolTypes{}, to, "Cast's target", [&]<typename To>() {
     To* out = context.allocate_output(0, to, input.shape()).template data<To>();
-    map_elements(context.threads(), count, in, out, [](From x) { return convert<To>(x); });
+    map_elements(context.threads(), count, in, out, Convert<To>{});
   });
 }
 
@@ -71,8 +70,7 @@ void cast(KernelContext& context, const Tensor& input, ElementType to, const Cas
     const auto* in = static_cast<const std::uint8_t*>(input.raw_data());
     return tensor::dispatch(NumericAndBoolTypes{}, to, "Cast's target", [&]<typename To>() {
       To* out = context.allocate_output(0, to, input.shape()).template data<To>();
-      map_elements(context.threads(), input.element_count(), in, out,
-                   [](std::uint8_t x) { return static_cast<To>(x != 0); });
+      map_elements(context.threads(), input.element_count(), in, out, ConvertBoolean<To>{});
     });
   }
   tensor::dispatch(NumericTypes{}, from, "Cast", [&]<typename From>() { cast_from<From>(context, input, to); });

@@ -41,19 +41,6 @@ std::unique_ptr<Kernel> compare_kernel(std::string_view name, bool swapped, Op o
   });
 }
 
-struct GreaterThan {
-  template <typename T>
-  bool operator()(T a, T b) const {
-    return a > b;
-  }
-};
-struct AtLeast {
-  template <typename T>
-  bool operator()(T a, T b) const {
-    return a >= b;
-  }
-};
-
 // op takes and gives 0 or 1.
 template <typename Op>
 std::unique_ptr<Kernel> logic_kernel(std::string_view name, Op op) {
@@ -78,7 +65,7 @@ void run_equal(KernelContext& context) {
   } else {
     using Types = TypeList<float, double, std::uint8_t, std::uint16_t, std::uint32_t, std::uint64_t, std::string>;
     run_binary<Types, bool>(context, "Equal", a, b, unsigned_counterpart(a.element_type()), ElementType::kBool,
-                            [](const auto& x, const auto& y) { return x == y; });
+                            EqualTo{});
   }
 }
 
@@ -176,16 +163,13 @@ std::unique_ptr<Kernel> make_Where(const KernelInfo&) {
 }
 
 std::unique_ptr<Kernel> make_IsNaN(const KernelInfo&) {
-  return float_test_kernel("IsNaN", [](auto x) { return x != x; });
+  return float_test_kernel("IsNaN", IsNotANumber{});
 }
 
 std::unique_ptr<Kernel> make_IsInf(const KernelInfo& info) {
   const bool positive = info.attributes.get_int("detect_positive", 1) != 0;
   const bool negative = info.attributes.get_int("detect_negative", 1) != 0;
-  return float_test_kernel("IsInf", [positive, negative]<typename T>(T x) {
-    constexpr T kInfinity = std::numeric_limits<T>::infinity();
-    return (positive && x == kInfinity) || (negative && x == -kInfinity);
-  });
+  return float_test_kernel("IsInf", IsInfinite{positive, negative});
 }
 
 std::unique_ptr<Kernel> make_BitwiseAnd(const KernelInfo&) {

@@ -9,8 +9,8 @@
 
 #include "base/fail.h"
 #include "kernels/broadcast.h"
+#include "kernels/element_functions.h"
 #include "kernels/kernel.h"
-#include "kernels/vector_math.h"
 #include "tensor/dispatch.h"
 
 namespace lanner::kernels {
@@ -36,33 +36,6 @@ using UnsignedTypes = tensor::TypeList<std::uint8_t, std::uint16_t, std::uint32_
 // After unsigned_counterpart(): all numbers.
 using WrappingTypes = tensor::TypeList<float, double, std::uint8_t, std::uint16_t, std::uint32_t, std::uint64_t>;
 
-// The product, wrapping for integers.
-struct Multiply {
-  template <typename T>
-  T operator()(T a, T b) const {
-    if constexpr (std::is_integral_v<T>) {
-      using Unsigned = std::make_unsigned_t<decltype(a * b)>;
-      return static_cast<T>(static_cast<Unsigned>(a) * static_cast<Unsigned>(b));
-    } else {
-      return a * b;
-    }
-  }
-};
-
-// The larger or smaller of two; NaN when either is.
-struct Maximum {
-  template <typename T>
-  T operator()(T a, T b) const {
-    return static_cast<int>(a > b) | static_cast<int>(a != a) ? a : b;
-  }
-};
-struct Minimum {
-  template <typename T>
-  T operator()(T a, T b) const {
-    return static_cast<int>(a < b) | static_cast<int>(a != a) ? a : b;
-  }
-};
-
 // Throws `op.type` unless both are of one element type.
 inline void require_same_type(std::string_view name, const Tensor& a, const Tensor& b) {
   if (a.element_type() != b.element_type()) {
@@ -78,25 +51,9 @@ std::unique_ptr<Kernel> unary_kernel(std::string_view name, Op op) {
     const Tensor& input = context.input(0);
     tensor::dispatch(Types{}, input.element_type(), name, [&]<typename T>() {
       Tensor& output = context.allocate_output(0, input.element_type(), input.shape());
-      map_elements(context.threads(), input.element_count(), input.data<T>(), output.data<T>(),
-                   [op](T x) -> T { return op(x); });
+      map_elements(context.threads(), input.element_count(), input.data<T>(), output.data<T>(), op);
     });
   });
-}
-
-// The same with another function for arrays of float.
-template <typename Types, typename Op>
-std::unique_ptr<Kernel> unary_kernel(std::string_view name, Op op, math::FloatArrayFunction floats) {
-  return make_kernel(
-      [floats, general = std::shared_ptr<Kernel>(unary_kernel<Types>(name, op))](KernelContext& context) {
-        const Tensor& input = context.input(0);
-        if (input.element_type() != ElementType::kFloat32) return general->run(context);
-        Tensor& output = context.allocate_output(0, ElementType::kFloat32, input.shape());
-        base::parallel_for(context.threads(), input.element_count(), kElementGrain,
-                           [&](std::int64_t begin, std::int64_t end) {
-                             floats(input.data<float>() + begin, output.data<float>() + begin, end - begin);
-                           });
-      });
 }
 
 // Runs op over two tensors that broadcast. The loop is chosen by `loop_type`, which is the inputs' element type or its

@@ -10,6 +10,7 @@
 #include <type_traits>
 
 #include "base/fail.h"
+#include "base/multiversion.h"
 #include "base/parallel.h"
 #include "kernels/broadcast.h"
 #include "kernels/convert.h"
@@ -21,12 +22,12 @@ namespace lanner::kernels {
 namespace {
 
 // Rows, columns and depth of a block; rows and columns of the register tile.
-constexpr std::int64_t kBlockRows = 64;
+constexpr std::int64_t kTileRows = 6;
+template <typename T>
+constexpr std::int64_t kTileColumns = 64 / static_cast<std::int64_t>(sizeof(T));
+constexpr std::int64_t kBlockRows = 12 * kTileRows;
 constexpr std::int64_t kBlockColumns = 128;
 constexpr std::int64_t kBlockDepth = 256;
-constexpr std::int64_t kTileRows = 4;
-template <typename T>
-constexpr std::int64_t kTileColumns = 32 / static_cast<std::int64_t>(sizeof(T));
 
 std::int64_t grain_for(std::int64_t work_per_item) {
   return std::max<std::int64_t>(1, kElementGrain / std::max<std::int64_t>(work_per_item, 1));
@@ -53,21 +54,39 @@ void pack(const T* from, std::int64_t row_stride, std::int64_t depth_stride, std
   }
 }
 
-// The tile of one panel of a times one panel of b.
+// A block of the result, of packed panels of a and b: set to their product, or with that added to it. The sums of a
+// tile stay in registers.
 template <typename T>
-void multiply_tile(std::int64_t depth, const T* a, const T* b, T* tile) {
+[[gnu::always_inline]] inline void multiply_panels(std::int64_t rows, std::int64_t columns, std::int64_t depth,
+                                                   const T* a_panels, const T* b_panels, bool adds, T* y,
+                                                   std::int64_t y_stride) {
   constexpr std::int64_t kColumns = kTileColumns<T>;
-  T sums[kTileRows][kColumns] = {};
-  for (std::int64_t d = 0; d < depth; ++d) {
-    for (std::int64_t i = 0; i < kTileRows; ++i) {
-      for (std::int64_t j = 0; j < kColumns; ++j) sums[i][j] += a[i] * b[j];
+  for (std::int64_t j = 0; j < columns; j += kColumns) {
+    for (std::int64_t i = 0; i < rows; i += kTileRows) {
+      const T* a = a_panels + i * depth;
+      const T* b = b_panels + j * depth;
+      T sums[kTileRows][kColumns] = {};
+      for (std::int64_t d = 0; d < depth; ++d) {
+#pragma GCC unroll 8
+        for (std::int64_t r = 0; r < kTileRows; ++r) {
+          for (std::int64_t c = 0; c < kColumns; ++c) sums[r][c] += a[r] * b[c];
+        }
+        a += kTileRows;
+        b += kColumns;
+      }
+      T* out = y + i * y_stride + j;
+      const std::int64_t width = std::min(kColumns, columns - j);
+      for (std::int64_t r = 0; r < std::min(kTileRows, rows - i); ++r, out += y_stride) {
+        for (std::int64_t c = 0; c < width; ++c) out[c] = adds ? out[c] + sums[r][c] : sums[r][c];
+      }
     }
-    a += kTileRows;
-    b += kColumns;
   }
-  for (std::int64_t i = 0; i < kTileRows; ++i) {
-    for (std::int64_t j = 0; j < kColumns; ++j) tile[i * kColumns + j] = sums[i][j];
-  }
+}
+
+LANNER_MULTIVERSION void multiply_float_panels(std::int64_t rows, std::int64_t columns, std::int64_t depth,
+                                               const float* a, const float* b, bool adds, float* y,
+                                               std::int64_t y_stride) {
+  multiply_panels(rows, columns, depth, a, b, adds, y, y_stride);
 }
 
 template <typename T>
@@ -91,18 +110,11 @@ void multiply_blocked(int threads, std::int64_t m, std::int64_t n, std::int64_t 
                         depth, a_panels);
         pack<kColumns>(b.data + column * b.column_stride + first * b.row_stride, b.column_stride, b.row_stride, columns,
                        depth, b_panels);
-        for (std::int64_t j = 0; j < columns; j += kColumns) {
-          for (std::int64_t i = 0; i < rows; i += kTileRows) {
-            T tile[kTileRows * kColumns];
-            multiply_tile(depth, a_panels + i * depth, b_panels + j * depth, tile);
-            T* out = y + (row + i) * y_stride + column + j;
-            const std::int64_t width = std::min(kColumns, columns - j);
-            for (std::int64_t r = 0; r < std::min(kTileRows, rows - i); ++r, out += y_stride) {
-              for (std::int64_t c = 0; c < width; ++c) {
-                out[c] = first == 0 ? tile[r * kColumns + c] : out[c] + tile[r * kColumns + c];
-              }
-            }
-          }
+        T* const out = y + row * y_stride + column;
+        if constexpr (std::is_same_v<T, float>) {
+          multiply_float_panels(rows, columns, depth, a_panels, b_panels, first != 0, out, y_stride);
+        } else {
+          multiply_panels(rows, columns, depth, a_panels, b_panels, first != 0, out, y_stride);
         }
       }
     }

@@ -39,8 +39,10 @@ void multiply_add(std::int64_t rounds, float* number) {
   const hn::ScalableTag<float> floats;
   const auto factor = hn::Set(floats, 0.5F);
   const auto term = hn::Set(floats, *number);
-  auto v0 = term, v1 = term, v2 = term, v3 = term, v4 = term, v5 = term;
-  auto v6 = term, v7 = term, v8 = term, v9 = term, v10 = term, v11 = term;
+  // Chains that begin alike would be one chain to the compiler.
+  const auto start = [&](int chain) HWY_ATTR { return hn::Set(floats, *number * static_cast<float>(chain)); };
+  auto v0 = start(0), v1 = start(1), v2 = start(2), v3 = start(3), v4 = start(4), v5 = start(5);
+  auto v6 = start(6), v7 = start(7), v8 = start(8), v9 = start(9), v10 = start(10), v11 = start(11);
   for (std::int64_t i = 0; i < rounds; ++i) {
     v0 = hn::MulAdd(v0, factor, term);
     v1 = hn::MulAdd(v1, factor, term);

@@ -2,6 +2,7 @@
 //
 // Every resized axis gets a table: for each output position the input positions it reads and, for linear and cubic,
 // their weights. Interpolation is separable: it runs one pass an axis, the one that shrinks most first, plane by plane.
+// Elements of 32 bits that lie next to each other, and interpolation of two, have the loops of resize_loops.h.
 // Where the ONNX document and its test data differ, the test data is followed: with input `scales`, align_corners and
 // tf_crop_and_resize take the output's length as scale * input length, without rounding.
 #include <algorithm>
@@ -18,6 +19,7 @@
 #include "kernels/broadcast.h"
 #include "kernels/convert.h"
 #include "kernels/kernel.h"
+#include "kernels/resize_loops.h"
 #include "tensor/dispatch.h"
 
 namespace lanner::kernels {
@@ -179,6 +181,7 @@ struct Taps {
   std::vector<Work> weights;
   std::vector<bool> outside;
   bool any_outside = false;
+  ColumnTable columns;  // the same for ResizeLoops::blend, where it is used
 };
 
 template <typename Work>
@@ -226,10 +229,32 @@ std::int64_t grain_for(std::int64_t work) {
   return std::max<std::int64_t>(1, kElementGrain / std::max<std::int64_t>(work, 1));
 }
 
+// Whether an axis of neighbouring elements is one for ResizeLoops::pick and ResizeLoops::blend.
+bool has_columns(const Axis& axis) {
+  constexpr std::int64_t kMost = std::numeric_limits<std::int32_t>::max();
+  return axis.input <= kMost && axis.output <= kMost;
+}
+
+ColumnTable blended_columns(const Axis& axis, const Taps<float>& taps) {
+  ColumnTable table;
+  table.input = axis.input;
+  table.output = axis.output;
+  for (std::size_t i = 0; i < taps.indices.size(); i += 2) {
+    table.indices.push_back(static_cast<std::int32_t>(taps.indices[i]));
+    table.partners.push_back(static_cast<std::int32_t>(taps.indices[i + 1]));
+    table.weights.push_back(taps.weights[i]);
+    table.partner_weights.push_back(taps.weights[i + 1]);
+  }
+  resize_loops_of_cpu().get().prepare(table);
+  return table;
+}
+
 // One pass: [outer, axis.input, inner] to [outer, axis.output, inner].
 template <typename From, typename Work>
 void resize_axis(int threads, const Axis& axis, const Taps<Work>& taps, std::int64_t outer, std::int64_t inner,
                  const From* from, Work* to) {
+  constexpr bool kHasLoops = std::is_same_v<From, float> && std::is_same_v<Work, float>;
+  const ResizeLoops& loops = resize_loops_of_cpu().get();
   const std::int64_t count = taps.count;
   base::parallel_for(
       threads, outer * axis.output, grain_for(inner * count), [&, count](std::int64_t begin, std::int64_t end) {
@@ -238,6 +263,14 @@ void resize_axis(int threads, const Axis& axis, const Taps<Work>& taps, std::int
           const std::int64_t o = item / axis.output;
           const std::int64_t last = std::min(end, (o + 1) * axis.output);
           const From* plane = from + o * axis.input * inner;
+          if constexpr (kHasLoops) {
+            if (inner == 1 && taps.columns.output != 0) {
+              const std::int64_t first = o * axis.output;
+              loops.blend(taps.columns, plane, item - first, last - first, to + first);
+              item = last;
+              continue;
+            }
+          }
           const std::int64_t* index = taps.indices.data() + item % axis.output * count;
           const Work* weight = taps.weights.data() + item % axis.output * count;
           if (inner == 1 && count == 2) {
@@ -252,10 +285,14 @@ void resize_axis(int threads, const Axis& axis, const Taps<Work>& taps, std::int
             if (count == 2) {
               const From* a = plane + index[0] * inner;
               const From* b = plane + index[1] * inner;
-              const Work wa = weight[0];
-              const Work wb = weight[1];
-              for (std::int64_t i = 0; i < inner; ++i)
-                row[i] = wa * static_cast<Work>(a[i]) + wb * static_cast<Work>(b[i]);
+              if constexpr (kHasLoops) {
+                loops.blend_rows(a, weight[0], b, weight[1], inner, row);
+              } else {
+                const Work wa = weight[0];
+                const Work wb = weight[1];
+                for (std::int64_t i = 0; i < inner; ++i)
+                  row[i] = wa * static_cast<Work>(a[i]) + wb * static_cast<Work>(b[i]);
+              }
               continue;
             }
             std::fill_n(row, inner, Work{});
@@ -298,7 +335,16 @@ void resize_nearest(const Options& options, const Planes& planes, int threads, c
   const std::int64_t row_size = last.output * planes.inner;
   const std::int64_t rows = planes.outer * (planes.output_size() / row_size);
   const T fill = convert<T>(options.extrapolation_value);
+  const ResizeLoops& loops = resize_loops_of_cpu().get();
+  ColumnTable picked;
+  if (sizeof(T) == 4 && planes.inner == 1 && has_columns(last) && std::ranges::find(columns, -1) == columns.end()) {
+    picked.indices.assign(columns.begin(), columns.end());
+    picked.input = last.input;
+    picked.output = last.output;
+    loops.prepare(picked);
+  }
   base::parallel_for(threads, rows, grain_for(row_size), [&](std::int64_t begin, std::int64_t end) {
+    const T* previous = nullptr;
     for (std::int64_t row = begin; row < end; ++row) {
       std::int64_t rest = row;
       std::int64_t offset = 0;
@@ -315,9 +361,21 @@ void resize_nearest(const Options& options, const Planes& planes, int threads, c
       T* to = out + row * row_size;
       if (outside) {
         std::fill_n(to, row_size, fill);
+        previous = nullptr;
         continue;
       }
       const T* from = in + rest * stride + offset;
+      if (from == previous) {
+        std::copy_n(to - row_size, row_size, to);
+        continue;
+      }
+      previous = from;
+      if constexpr (sizeof(T) == 4) {
+        if (picked.output != 0) {
+          loops.pick(picked, reinterpret_cast<const std::uint32_t*>(from), reinterpret_cast<std::uint32_t*>(to));
+          continue;
+        }
+      }
       if (planes.inner == 1) {
         for (std::int64_t j = 0; j < last.output; ++j) {
           const std::int64_t index = columns[static_cast<std::size_t>(j)];
@@ -346,6 +404,12 @@ void resize_smooth(const Options& options, const Planes& planes, int threads, co
   for (std::size_t i = 0; i < static_cast<std::size_t>(planes.rank); ++i) {
     if (!planes.axes[i].resized) continue;
     taps[i] = interpolation_taps<Work>(options, planes.axes[i]);
+    if constexpr (std::is_same_v<T, float>) {
+      const bool neighbours = planes.inner == 1 && i + 1 == static_cast<std::size_t>(planes.rank);
+      if (taps[i].count == 2 && neighbours && has_columns(planes.axes[i])) {
+        taps[i].columns = blended_columns(planes.axes[i], taps[i]);
+      }
+    }
     passes.push_back(i);
   }
   std::ranges::stable_sort(passes, {}, [&](std::size_t i) {
@@ -353,9 +417,12 @@ void resize_smooth(const Options& options, const Planes& planes, int threads, co
   });
   const std::int64_t in_size = planes.input_size();
   const std::int64_t out_size = planes.output_size();
-  const int inner_threads = planes.outer == 1 ? threads : 1;
+  // A few planes are shared among threads row by row.
+  const bool few = planes.outer < 4 * threads;
+  const int inner_threads = few ? threads : 1;
   base::parallel_for(
-      threads, planes.outer, grain_for(std::max(in_size, out_size)), [&](std::int64_t begin, std::int64_t end) {
+      few ? 1 : threads, planes.outer, grain_for(std::max(in_size, out_size)),
+      [&](std::int64_t begin, std::int64_t end) {
         std::array<std::vector<Work>, 2> buffers;
         for (std::int64_t plane = begin; plane < end; ++plane) {
           std::array<std::int64_t, Shape::kMaxRank> sizes{};

@@ -62,6 +62,15 @@ void select(const T* data, std::int64_t stride, std::int64_t n, std::int64_t k, 
     return make_entry<Entry>(kLargest ? key : static_cast<Key>(~key), i);
   };
   entries.clear();
+  if (k == 1) {
+    Entry best = entry(0);
+    for (std::int64_t i = 1; i < n; ++i) {
+      const Entry next = entry(i);
+      best = next > best ? next : best;
+    }
+    entries.push_back(best);
+    return;
+  }
   const std::int64_t room = 2 * k + 64;
   if (n <= 2 * room) {
     for (std::int64_t i = 0; i < n; ++i) entries.push_back(entry(i));

@@ -85,6 +85,24 @@ TEST(TopK, AgreesWithAFullSortOnLongRows) {
   }
 }
 
+TEST(TopK, OneOfEachShortRowIsTheFirstOfTheSortedRow) {
+  Random random(17);
+  for (const I length : {1, 2, 7, 80, 255}) {
+    Tensor x = Tensor::allocate(ElementType::kFloat32, {50, length});
+    for (float& value : x.values<float>()) {
+      value = random.one_in(20) ? std::nanf("") : random.one_in(9) ? -0.0f : static_cast<float>(random.below(5) - 2);
+    }
+    for (const I largest : {0, 1}) {
+      const auto options = attributes({{"largest", largest}});
+      const auto one = top(x, 1, options, 2);
+      const auto all = top(x, length, options);
+      for (I row = 0; row < 50; ++row) {
+        EXPECT_EQ(one[1].tensor().data<I>()[row], all[1].tensor().data<I>()[row * length]);
+      }
+    }
+  }
+}
+
 TEST(TopK, RefusesKOutsideTheAxis) {
   const Tensor x = Tensor::of<float>({2}, {1, 2});
   EXPECT_EQ(top(x, 0)[0].tensor().shape(), Shape({0}));

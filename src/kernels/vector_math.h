@@ -5,10 +5,7 @@
 
 namespace lanner::kernels::math {
 
-// out[i] = f(in[i]); `out` may be `in`.
-using FloatArrayFunction = void (*)(const float* in, float* out, std::int64_t count);
-
-void exp_array(const float* in, float* out, std::int64_t count);
+// out[i] = sigmoid(in[i]); `out` may be `in`.
 void sigmoid_array(const float* in, float* out, std::int64_t count);
 
 }  // namespace lanner::kernels::math

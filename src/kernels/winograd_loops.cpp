@@ -325,6 +325,7 @@ void transform_tiles(const WinogradTile* tiles, std::size_t count, const float* 
   const auto low = hn::Set(d, epilogue.activation.alpha);
   const auto high = hn::Set(d, epilogue.activation.beta);
   const auto exists = hn::FirstN(d, epilogue.channels);
+  const bool residual_last = !Traits::simple && epilogue.activation.residual_last;
   for (std::size_t t = 0; t < count; ++t, products += kLanes) {
     const WinogradTile& tile = tiles[t];
     HWY_ALIGN float half[kSide * kWindow * kLanes];  // columns transformed
@@ -341,11 +342,13 @@ void transform_tiles(const WinogradTile* tiles, std::size_t count, const float* 
     };
     const auto store = [&](FloatVector value, std::ptrdiff_t at) HWY_ATTR {
       value = hn::Add(value, bias);
-      if (Traits::residual) value = hn::Add(value, load_elements(residual + at));
+      if (Traits::residual && !residual_last) value = hn::Add(value, load_elements(residual + at));
       if (Traits::simple) {
         value = clip(low, high, value);
       } else {
-        value = hn::IfThenElseZero(exists, activate(value, epilogue.activation));
+        value = activate(value, epilogue.activation);
+        if (Traits::residual && residual_last) value = hn::Add(value, load_elements(residual + at));
+        value = hn::IfThenElseZero(exists, value);
       }
       store_elements(value, pixels + at);
     };
@@ -369,7 +372,8 @@ void transform_tiles(const WinogradTile* tiles, std::size_t count, const float* 
 template <std::size_t kSide, typename Element>
 void transform_output(const WinogradTile* tiles, std::size_t count, const float* products, std::size_t point_stride,
                       const WinogradEpilogue& epilogue, const WinogradPlane& plane) {
-  const bool simple = epilogue.activation.kind == WinogradActivation::Kind::kClip && epilogue.channels >= kLanes;
+  const bool simple = epilogue.activation.kind == WinogradActivation::Kind::kClip && epilogue.channels >= kLanes &&
+                      !(epilogue.residual != nullptr && epilogue.activation.residual_last);
   const auto run = [&](auto traits) {
     transform_tiles<kSide, Element, decltype(traits)>(tiles, count, products, point_stride, epilogue, plane);
   };

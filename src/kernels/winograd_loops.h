@@ -71,9 +71,11 @@ struct WinogradActivation {
   Kind kind = Kind::kClip;
   float alpha = -kInfinity;
   float beta = kInfinity;
+  bool residual_last = false;  // a residual is added to the function's result, not to its argument
 };
 
-// activation(x + bias + residual) for one block of channels, the last of which may not exist; those become zero.
+// activation(x + bias + residual), or activation(x + bias) + residual, for one block of channels, the last of which may
+// not exist; those become zero.
 struct WinogradEpilogue {
   const float* bias = nullptr;     // `lanes` values
   const void* residual = nullptr;  // a plane like the output's, which may be the output itself; or null

@@ -38,7 +38,7 @@ struct Case {
   bool bias = true;
   bool residual = false;
   bool in_place = false;  // the residual is the output
-  WinogradActivation activation;
+  WinogradActivation activation = {};
 };
 
 I round_up(I value, I step) {
@@ -195,7 +195,9 @@ class Experiment {
             const I at = output_layout_.at(n, k, y, x);
             const double actual = output[static_cast<std::size_t>(at)];
             const double expected = k < p.outputs ? reference(n, k, y, x, at) : 0;
-            if (k >= p.outputs) EXPECT_EQ(actual, 0);
+            if (k >= p.outputs) {
+              EXPECT_EQ(actual, 0);
+            }
             difference += (actual - expected) * (actual - expected);
             square += expected * expected;
           }
@@ -209,7 +211,9 @@ class Experiment {
   double reference(I n, I k, I y, I x, I at) const {
     const WinogradProblem& p = case_.problem;
     double sum = case_.bias ? bias_[k] : 0;
-    if (case_.residual) sum += residual_[at];
+    const double residual = case_.residual ? residual_[at] : 0;
+    const bool last = case_.activation.residual_last;
+    if (!last) sum += residual;
     for (I r = 0; r < 3; ++r) {
       for (I s = 0; s < 3; ++s) {
         const I row = y + r * p.dilation_y - p.pad_top;
@@ -221,7 +225,7 @@ class Experiment {
         }
       }
     }
-    return apply(case_.activation, sum);
+    return apply(case_.activation, sum) + (last ? residual : 0);
   }
 
   const Case& case_;
@@ -312,6 +316,8 @@ TEST_P(WinogradTest, AppliesActivations) {
       check(c, kBound, 5);
       c.residual = true;
       check(c, kBound, 6);
+      c.activation.residual_last = c.in_place = true;
+      check(c, kBound, 7);
     }
   }
 }
@@ -326,8 +332,9 @@ TEST_P(WinogradTest, HasTheAccuracyOfFloat32) {
 TEST_P(WinogradTest, ReadsAndWritesBfloat16) {
   for (const WinogradLoopsRow& row : winograd_loops_rows()) {
     if (!row.supported()) continue;
-    for (const float added_bias : {0.0F, 3e38F, std::numeric_limits<float>::quiet_NaN()}) {
+    for (const float added_bias : {0.0F, 3e38F, std::numeric_limits<float>::quiet_NaN(), 1.0F}) {
       Case c{make_problem(2, 40, 37, 13, 18, 1, 0, 1, 1)};
+      c.activation.residual_last = added_bias == 1.0F;
       c.residual = true;
       const auto run = [&](WinogradNumber input, WinogradNumber output, bool in_place, int threads) {
         c.problem.input_number = input;

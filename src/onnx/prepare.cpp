@@ -15,6 +15,7 @@
 
 #include "base/fail.h"
 #include "onnx/expand.h"
+#include "onnx/specialize.h"
 
 namespace lanner::onnx {
 
@@ -391,31 +392,47 @@ std::string first_complaint(const std::exception& error) {
   return readable(std::runtime_error(std::string(rest.substr(0, rest.find('\n')))));
 }
 
+void run_inference(pb::ModelProto& model, bool strict) {
+  pb::shape_inference::DataValueMap data;
+  pb::shape_inference::InferShapes(model, pb::OpSchemaRegistry::Instance(),
+                                   pb::ShapeInferenceOptions(strict, strict ? 1 : 0, true), &data);
+}
+
 // A node whose types contradict ONNX's rules makes the model invalid. One whose shape cannot be inferred does not: its
-// outputs stay unknown.
-void infer(pb::ModelProto& model) {
-  const auto run = [&](bool strict) {
-    pb::shape_inference::DataValueMap data;
-    pb::shape_inference::InferShapes(model, pb::OpSchemaRegistry::Instance(),
-                                     pb::ShapeInferenceOptions(strict, strict ? 1 : 0, true), &data);
-  };
+// outputs stay unknown, and the complaint is returned.
+std::string infer(pb::ModelProto& model) {
+  std::string complaint;
   try {
-    run(true);
-    return;
+    run_inference(model, true);
+    return complaint;
   } catch (const pb::InferenceError& error) {
-    const std::string text = first_complaint(error);
-    const bool wrong_type = text.find("[TypeInferenceError]") != std::string::npos;
-    const bool absent_type = text.find("null") != std::string::npos;
-    if ((wrong_type && !absent_type) || text.find(" typestr: ") != std::string::npos) {
-      base::invalid("model.invalid", "{}", text);
+    complaint = first_complaint(error);
+    const bool wrong_type = complaint.find("[TypeInferenceError]") != std::string::npos;
+    const bool absent_type = complaint.find("null") != std::string::npos;
+    if ((wrong_type && !absent_type) || complaint.find(" typestr: ") != std::string::npos) {
+      base::invalid("model.invalid", "{}", complaint);
     }
   }
   forget_declared_types(model);
   try {
-    run(false);
+    run_inference(model, false);
   } catch (const pb::InferenceError&) {
     // What was inferred up to here stays.
   }
+  return complaint;
+}
+
+// Infers the model for other input sizes. What is wrong only with those is an error.
+void infer_for_sizes(PreparedModel& prepared, const InputSizes& sizes) {
+  pb::ModelProto as_exported = prepared.proto;
+  set_input_sizes(prepared.proto, sizes);
+  forget_declared_types(prepared.proto);
+  const std::string complaint = infer(prepared.proto);
+  if (!complaint.empty() && infer(as_exported).empty()) {
+    base::invalid("option.shapes", "the model cannot have these input shapes: {}", complaint);
+  }
+  if (complaint.empty()) infer(as_exported);
+  check_sizes(as_exported, prepared.proto, prepared.tensors);
 }
 
 }  // namespace
@@ -457,7 +474,7 @@ void MovedTensors::restore(pb::TensorProto& proto) const {
 }
 
 PreparedModel prepare(std::span<const std::byte> bytes, ExternalData& external,
-                      const std::function<bool(std::string_view)>& has_kernel) {
+                      const std::function<bool(std::string_view)>& has_kernel, const InputSizes& sizes) {
   PreparedModel prepared{parse(bytes), {}, {}};
   pb::ModelProto& model = prepared.proto;
   normalise(model);
@@ -473,7 +490,8 @@ PreparedModel prepare(std::span<const std::byte> bytes, ExternalData& external,
   model.set_ir_version(std::max<std::int64_t>(model.ir_version(), 10));
   run_step("model.invalid", "inlining functions", [&] { pb::inliner::InlineLocalFunctions(model, true); });
   run_step("model.invalid", "upgrading the opset", [&] { upgrade(model); });
-  run_step("model.invalid", "inferring shapes", [&] { infer(model); });
+  run_step("model.invalid", "inferring shapes",
+           [&] { sizes.empty() ? static_cast<void>(infer(model)) : infer_for_sizes(prepared, sizes); });
   if (has_kernel) {
     run_step("model.invalid", "expanding functions", [&] {
       for (int round = 0; expand_functions(model, has_kernel, round); ++round) infer(model);

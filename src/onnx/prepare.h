@@ -30,6 +30,8 @@ class MovedTensors {
   std::vector<Tensor> tensors_;
 };
 
+struct InputSizes;
+
 struct PreparedModel {
   pb::ModelProto proto;
   MovedTensors tensors;
@@ -38,6 +40,6 @@ struct PreparedModel {
 
 // Throws what import_model() documents.
 PreparedModel prepare(std::span<const std::byte> bytes, ExternalData& external,
-                      const std::function<bool(std::string_view)>& has_kernel);
+                      const std::function<bool(std::string_view)>& has_kernel, const InputSizes& sizes);
 
 }  // namespace lanner::onnx

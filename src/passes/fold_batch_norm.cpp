@@ -1,8 +1,8 @@
 // fold-batch-norm: BatchNormalization after a Conv becomes part of the Conv's weights and bias.
 #include <cmath>
 
-#include "passes/conv_pattern.h"
 #include "passes/match.h"
+#include "passes/product_pattern.h"
 #include "passes/rules.h"
 
 namespace lanner::passes {
@@ -14,7 +14,7 @@ constexpr std::string_view kOps[] = {"BatchNormalization"};
 Verdict fold(const Graph& graph, NodeId at, Edit& edit) {
   const Node& node = graph.node(at);
   if (!node.domain.empty() || node.inputs.size() != 5) return no_match();
-  const std::optional<ConvPattern> conv = conv_of(graph, node.inputs[0]);
+  const std::optional<ProductPattern> conv = conv_of(graph, node.inputs[0]);
   if (!conv) return no_match();
   if (node.attributes.get_int("training_mode", 0) != 0) return near_miss("it is in training mode");
   for (std::size_t i = 1; i < node.outputs.size(); ++i) {

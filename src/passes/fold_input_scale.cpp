@@ -3,8 +3,8 @@
 // go the same way: the Conv's own padding is zeros.)
 #include <cmath>
 
-#include "passes/conv_pattern.h"
 #include "passes/match.h"
+#include "passes/product_pattern.h"
 #include "passes/rules.h"
 #include "tensor/dispatch.h"
 
@@ -100,7 +100,7 @@ std::optional<Tensor> scaled_weights(const Tensor& weights, const std::vector<do
 
 Verdict fold(const Graph& graph, NodeId at, Edit& edit) {
   const Node& node = graph.node(at);
-  const std::optional<ConvPattern> conv = conv_of(graph, node.outputs[0]);
+  const std::optional<ProductPattern> conv = conv_of(graph, node.outputs[0]);
   if (!conv) return no_match();
   const ValueType& type = type_of(graph, node.inputs[0]);
   if (!type.ranked || static_cast<int>(type.dims.size()) != conv->rank || !type.dims[1].known()) return no_match();

@@ -1,7 +1,7 @@
 // fold-scale-shift: multiplying a Conv's output by, or adding to it, one constant per channel becomes part of the
-// Conv's weights and bias. Frozen batch normalization is exported so. (The first bias of a Conv is fuse-conv-bias's.)
-#include "passes/conv_pattern.h"
+// Conv's weights and bias. Frozen batch normalization is exported so. (The first bias of a Conv is fuse-bias's.)
 #include "passes/match.h"
+#include "passes/product_pattern.h"
 #include "passes/rules.h"
 
 namespace lanner::passes {
@@ -14,7 +14,7 @@ Verdict fold(const Graph& graph, NodeId at, Edit& edit) {
   const Node& node = graph.node(at);
   if (!node.domain.empty() || node.inputs.size() != 2) return no_match();
   const bool second = !graph.value(node.inputs[0]).is_constant();  // which operand is the constant
-  const std::optional<ConvPattern> conv = conv_of(graph, node.inputs[second ? 0 : 1]);
+  const std::optional<ProductPattern> conv = conv_of(graph, node.inputs[second ? 0 : 1]);
   const ValueId operand = node.inputs[second ? 1 : 0];
   if (!conv || !graph.value(operand).is_constant()) return no_match();
   if (node.op == "Add" && !has_input(*conv->node, 2)) return no_match();

@@ -24,7 +24,8 @@ constexpr std::size_t kFewestSaved = 3;
 // Columns and results of a region; the kernel keeps those that are needed at the same time in a limited space.
 constexpr std::size_t kMostColumns = 400;
 
-constexpr std::string_view kDense[] = {"BatchNormalization", "Conv", "ConvTranspose", "FusedConv", "Gemm", "MatMul"};
+constexpr std::string_view kDense[] = {"BatchNormalization", "Conv", "ConvTranspose", "FusedConv",
+                                       "FusedMatMul",        "Gemm", "MatMul"};
 
 // Nodes of which the rule may make one, in topological order.
 struct Region {

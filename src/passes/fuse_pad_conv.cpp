@@ -1,8 +1,8 @@
 // fuse-pad-conv: padding a Conv's input with zeros becomes the Conv's own padding.
 #include <algorithm>
 
-#include "passes/conv_pattern.h"
 #include "passes/match.h"
+#include "passes/product_pattern.h"
 #include "passes/rules.h"
 
 namespace lanner::passes {
@@ -13,7 +13,7 @@ constexpr std::string_view kOps[] = {"Conv"};
 
 Verdict fuse(const Graph& graph, NodeId at, Edit& edit) {
   const Node& node = graph.node(at);
-  const std::optional<ConvPattern> conv = conv_of(graph, node.outputs[0]);
+  const std::optional<ProductPattern> conv = conv_of(graph, node.outputs[0]);
   if (!conv) return no_match();
   const Node* pad = graph.producer(node.inputs[0]);
   if (pad == nullptr || !is_op(*pad, "Pad")) return no_match();

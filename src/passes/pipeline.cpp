@@ -13,7 +13,7 @@ namespace {
 constexpr const Rule* kSimplify[] = {
     &kFoldConstants,     &kFoldShapes,      &kFoldEmpty,    &kInlineIf,       &kRemoveNoOps,
     &kCombineTransposes, &kCombineReshapes, &kSkipConcat,   &kFixShapeInputs, &kEliminateCommonSubexpressions,
-    &kEliminateDeadCode, &kScatterRows,     &kGatherSingle, &kResizeLike,
+    &kEliminateDeadCode, &kScatterRows,     &kGatherSingle, &kResizeLike,     &kFuseGelu,
 };
 
 // Reads the graph as simplification leaves it, and leaves it work. What is recognised goes before what is only alike.
@@ -26,11 +26,11 @@ constexpr const Rule* kMoveData[] = {&kJoinRoiLevels,   &kTransposeFirst,   &kSl
                                      &kCombineReshapes, &kEliminateDeadCode};
 
 // Arithmetic goes into weights before anything is fused with a convolution.
-constexpr const Rule* kFoldIntoConvolutions[] = {&kFusePadConv, &kFoldBatchNorm, &kFuseConvBias, &kFoldScaleShift,
+constexpr const Rule* kFoldIntoConvolutions[] = {&kFusePadConv, &kFoldBatchNorm, &kFuseBias, &kFoldScaleShift,
                                                  &kFoldInputScale};
 
-constexpr const Rule* kFuse[] = {&kFuseConvResidual,  &kFuseConvActivation, &kFuseClassActivation,
-                                 &kReadScoresInPlace, &kFuseColumns,        &kEliminateDeadCode};
+constexpr const Rule* kFuse[] = {&kFuseResidual,      &kFuseActivation, &kFuseClassActivation,
+                                 &kReadScoresInPlace, &kFuseColumns,    &kEliminateDeadCode};
 
 constexpr Pass kPasses[] = {
     {"simplify", kSimplify},  {"batch-heads", kBatchHeads},

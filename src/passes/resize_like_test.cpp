@@ -36,7 +36,9 @@ TEST(ResizeLike, TakesTheSizesFromATensor) {
     // Of the convolution's input, so that the sum can become part of the convolution.
     for (const ir::NodeId id : p.graph.topological_order()) {
       const ir::Node& node = p.graph.node(id);
-      if (node.op == "ResizeLike") EXPECT_EQ(node.inputs[1], p.fine);
+      if (node.op == "ResizeLike") {
+        EXPECT_EQ(node.inputs[1], p.fine);
+      }
     }
   }
 }

@@ -25,8 +25,9 @@ constexpr double kOperatorElements = 150;
 constexpr double kLeastWork = 6000;
 
 // What backends build for weights and shapes that are known.
-constexpr std::string_view kDense[] = {"AveragePool",       "Conv",          "ConvTranspose", "FusedConv", "Gemm",
-                                       "GlobalAveragePool", "GlobalMaxPool", "MatMul",        "MaxPool"};
+constexpr std::string_view kDense[] = {"AveragePool", "Conv",   "ConvTranspose",     "FusedConv",
+                                       "FusedMatMul", "Gemm",   "GlobalAveragePool", "GlobalMaxPool",
+                                       "MatMul",      "MaxPool"};
 
 class Roller {
  public:

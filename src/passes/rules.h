@@ -20,6 +20,9 @@ extern const Rule kCombineTransposes;
 extern const Rule kEliminateCommonSubexpressions;
 extern const Rule kEliminateDeadCode;
 
+// What exporters spell out.
+extern const Rule kFuseGelu;
+
 // Data movement.
 extern const Rule kScatterRows;
 extern const Rule kGatherSingle;
@@ -44,13 +47,13 @@ extern const Rule kFuseClassActivation;
 extern const Rule kReadScoresInPlace;
 extern const Rule kFuseColumns;
 
-// Into convolutions.
+// Into convolutions and matrix products.
 extern const Rule kFoldInputScale;
 extern const Rule kFoldBatchNorm;
 extern const Rule kFoldScaleShift;
 extern const Rule kFusePadConv;
-extern const Rule kFuseConvBias;
-extern const Rule kFuseConvResidual;
-extern const Rule kFuseConvActivation;
+extern const Rule kFuseBias;
+extern const Rule kFuseResidual;
+extern const Rule kFuseActivation;
 
 }  // namespace lanner::passes

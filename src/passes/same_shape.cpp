@@ -2,26 +2,40 @@
 
 #include <algorithm>
 
-#include "passes/conv_pattern.h"
 #include "passes/known_elements.h"
 #include "passes/match.h"
+#include "passes/product_pattern.h"
 
 namespace lanner::passes {
 
 namespace {
 
-constexpr std::string_view kKeepShape[] = {"Abs",         "BatchNormalization",
-                                           "Cast",        "Ceil",
-                                           "Clip",        "Elu",
-                                           "Exp",         "Floor",
-                                           "HardSigmoid", "HardSwish",
-                                           "Identity",    "LeakyRelu",
-                                           "Log",         "Neg",
-                                           "Not",         "Reciprocal",
-                                           "Relu",        "Round",
-                                           "Sigmoid",     "Sign",
-                                           "Softmax",     "Sqrt",
-                                           "Swish",       "Tanh"};
+constexpr std::string_view kKeepShape[] = {"Abs",
+                                           "BatchNormalization",
+                                           "Cast",
+                                           "Ceil",
+                                           "Clip",
+                                           "Elu",
+                                           "Exp",
+                                           "Floor",
+                                           "Gelu",
+                                           "HardSigmoid",
+                                           "HardSwish",
+                                           "Identity",
+                                           "LayerNormalization",
+                                           "LeakyRelu",
+                                           "Log",
+                                           "Neg",
+                                           "Not",
+                                           "Reciprocal",
+                                           "Relu",
+                                           "Round",
+                                           "Sigmoid",
+                                           "Sign",
+                                           "Softmax",
+                                           "Sqrt",
+                                           "Swish",
+                                           "Tanh"};
 
 constexpr std::string_view kBroadcast[] = {"Add",  "And",         "Div", "Equal", "Greater", "GreaterOrEqual",
                                            "Less", "LessOrEqual", "Max", "Min",   "Mod",     "Mul",
@@ -104,6 +118,9 @@ std::optional<SizeOrigin> SizeOrigins::through(const Node& node, ValueId value, 
       return origin;
     }
   }
+  if (first && axis + 1 < static_cast<std::size_t>(std::max(rank_of(graph_, value), 0)) && product_of(graph_, value)) {
+    return of_input(0, axis);
+  }
   if (first && node.op == "ResizeLike" && node.domain == "lanner") return of_input(axis < 2 ? 0 : 1, axis);
   if (!node.domain.empty()) {
     const bool list = is_one_of(kLists, node.op) && axis == 0 && !first && node.outputs[0] != kNoValue;
@@ -121,6 +138,14 @@ std::optional<SizeOrigin> SizeOrigins::through(const Node& node, ValueId value, 
   const int rank = rank_of(graph_, value);
   if (rank < 0) return std::nullopt;
   if (is_one_of(kBroadcast, node.op)) return through_broadcast(node, static_cast<std::size_t>(rank), axis);
+  if (node.op == "MatMul") {
+    if (rank < 2 || rank_of(graph_, input(node, 0)) != rank || rank_of(graph_, input(node, 1)) != rank) {
+      return std::nullopt;
+    }
+    const auto columns = static_cast<std::size_t>(rank) - 1;
+    if (axis == columns) return of_input(1, axis);
+    return axis + 1 == columns ? of_input(0, axis) : through_broadcast(node, static_cast<std::size_t>(rank), axis);
+  }
   if (node.op == "Reshape") return through_reshape(node, axis);
   if (node.op == "Gather") {
     const int data = rank_of(graph_, input(node, 0));

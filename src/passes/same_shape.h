@@ -32,7 +32,7 @@ struct SizeOrigin {
   std::int64_t size = -1;  // where it is known
   ValueId value = kNoValue;
   std::size_t axis = 0;
-  std::vector<SizeWindow> windows;
+  std::vector<SizeWindow> windows = {};
   friend bool operator==(const SizeOrigin&, const SizeOrigin&) = default;
 };
 

@@ -33,6 +33,26 @@ TEST(SameShape, ElementwiseOperators) {
   EXPECT_FALSE(same_shape(c.graph, c.data, c.open("Mul", {c.data, c.constant(Tensor::of<float>({1, 1, 1}, {2}))})));
 }
 
+TEST(SameShape, MatrixProducts) {
+  Case c;
+  const ValueId right = c.constant(Tensor::of<float>({4, 3}, std::vector<float>(12)));
+  const ValueId product = c.open("MatMul", {c.data, right}, "float32[?,3]");
+  EXPECT_TRUE(same_shape(c.graph, product, c.open("MatMul", {c.open("Gelu", {c.data}), right}, "float32[?,3]")));
+  EXPECT_FALSE(same_shape(c.graph, product, c.open("MatMul", {c.other, right}, "float32[?,3]")));
+  EXPECT_TRUE(c.same(c.open("MatMul", {c.data, c.other}), 0, c.data, 0));
+  EXPECT_TRUE(c.same(c.open("MatMul", {c.data, c.other}), 1, c.other, 1));
+  EXPECT_FALSE(c.same(c.open("MatMul", {c.data, c.input("vector", "float32[4]")}, "float32[?]"), 0, c.data, 0));
+  // Many matrices: of as many, or one of them may be a single one.
+  const ValueId a = c.input("a", "float32[?,?,4]");
+  const ValueId b = c.input("b", "float32[?,4,?]");
+  const ValueId turned = c.open("Transpose", {a}, "float32[?,4,?]", attributes({{"perm", std::vector<I>{0, 2, 1}}}));
+  const ValueId squares = c.open("MatMul", {a, turned}, "float32[?,?,?]");
+  EXPECT_TRUE(c.same(squares, 0, a, 0));
+  EXPECT_TRUE(c.same(squares, 2, a, 1));
+  EXPECT_TRUE(same_shape(c.graph, c.open("MatMul", {squares, a}, "float32[?,?,4]"), a));
+  EXPECT_FALSE(c.same(c.open("MatMul", {a, b}, "float32[?,?,?]"), 0, a, 0));
+}
+
 TEST(SameShape, MovedAxes) {
   Case c;
   const ValueId turned = c.open("Transpose", {c.data});

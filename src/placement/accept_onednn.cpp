@@ -133,6 +133,19 @@ Verdict accept_gemm(const Graph& graph, const Node& node) {
   return verdict;
 }
 
+Verdict accept_fused_matmul(const Graph& graph, const Node& node) {
+  Verdict verdict = accept_matmul(graph, node);
+  for (std::size_t i = 2; verdict.accepted && i < node.inputs.size(); ++i) {
+    if (is_present(graph, node, i)) verdict = accept_inputs(graph, node, i, i + 1);
+  }
+  if (!verdict.accepted) return verdict;
+  if (constant_input(graph, node, 1) == nullptr) return Verdict::no("input 1 is not constant");
+  if (is_present(graph, node, 2) && constant_input(graph, node, 2) == nullptr) {
+    return Verdict::no("the bias is not constant");
+  }
+  return verdict;
+}
+
 Verdict accept_unary(const Graph& graph, const Node& node) {
   return accept_inputs(graph, node, 0, 1);
 }
@@ -271,12 +284,14 @@ Verdict accept_resize(const Graph& graph, const Node& node) {
 constexpr OperatorRow kOperators[] = {
     {"Conv", accept_conv},
     {"FusedConv", accept_conv},
+    {"ConvTranspose", accept_conv},
     {"MaxPool", accept_pool},
     {"AveragePool", accept_pool},
     {"GlobalMaxPool", accept_image},
     {"GlobalAveragePool", accept_image},
     {"MatMul", accept_matmul},
     {"Gemm", accept_gemm},
+    {"FusedMatMul", accept_fused_matmul},
     {"Add", accept_binary},
     {"Sub", accept_binary},
     {"Mul", accept_binary},
@@ -292,6 +307,7 @@ constexpr OperatorRow kOperators[] = {
     {"LeakyRelu", accept_unary},
     {"Clip", accept_clip},
     {"Elu", accept_unary},
+    {"Gelu", accept_unary},
     {"HardSigmoid", accept_unary},
     {"HardSwish", accept_unary},
     {"Sigmoid", accept_unary},

@@ -26,7 +26,7 @@ struct BackendRow {
 // Best first.
 constexpr BackendRow kBackends[] = {{"onednn", accept_onednn}};
 
-constexpr std::string_view kProducts[] = {"Conv", "FusedConv", "MatMul", "Gemm"};
+constexpr std::string_view kProducts[] = {"Conv", "FusedConv", "ConvTranspose", "MatMul", "Gemm", "FusedMatMul"};
 constexpr std::string_view kPools[] = {"MaxPool", "AveragePool", "GlobalMaxPool", "GlobalAveragePool"};
 
 bool is_one_of(std::string_view op, std::span<const std::string_view> ops) {
@@ -52,12 +52,15 @@ double operation_count(const Graph& graph, const Node& node) {
   if (!is_one_of(node.op, kProducts)) return 0;
   const auto known = [](const ir::Dim& dim) { return dim.known() ? static_cast<double>(dim.size) : kOpenSize; };
   double count = 2;
-  for (const ir::Dim& dim : graph.value(node.outputs[0]).type.dims) count *= known(dim);
-  // Products per output: of a convolution all of a filter; of a matrix product the shared dimension.
+  // Products per output: of a convolution all of a filter; of a matrix product the shared dimension. Per input of a
+  // transposed convolution.
+  const ir::ValueId each = node.op == "ConvTranspose" ? node.inputs[0] : node.outputs[0];
+  for (const ir::Dim& dim : graph.value(each).type.dims) count *= known(dim);
   const std::vector<ir::Dim>& a = graph.value(node.inputs[0]).type.dims;
   const std::vector<ir::Dim>& b = graph.value(node.inputs[1]).type.dims;
   if (node.op == "MatMul") return count * (a.empty() ? 1 : known(a.back()));
-  if (node.op == "Gemm") return count * (b.empty() ? 1 : known(b[node.attributes.get_int("transB", 0) != 0 ? 1 : 0]));
+  if (node.op == "Gemm" || node.op == "FusedMatMul")
+    return count * (b.empty() ? 1 : known(b[node.attributes.get_int("transB", 0) != 0 ? 1 : 0]));
   for (std::size_t i = 1; i < b.size(); ++i) count *= known(b[i]);
   return count;
 }

@@ -179,6 +179,25 @@ TEST(Place, SmallSubgraphsNeedRealWork) {
   EXPECT_NE(w.subgraph(placement, "small"), -1);
 }
 
+// Its work is that of its inputs, each of which goes to all outputs of a filter.
+TEST(Place, TransposedConvolutionsAreDense) {
+  GraphWriter w;
+  const auto add = [&](const std::string& name, std::int64_t channels, std::int64_t side, bool constant) {
+    const ValueId x = w.input(name + "_x", {1, channels, side, side});
+    const Shape shape{channels, channels, 2, 2};
+    const ValueId weights = constant ? w.graph.add_constant(name + "_w", Tensor::allocate(ElementType::kFloat32, shape))
+                                     : w.input(name + "_w", shape);
+    w.graph.add_output(w.add(name, "ConvTranspose", {x, weights}, {1, channels, 2 * side, 2 * side}));
+  };
+  add("small", 16, 14, true);  // 401,408 operations
+  add("large", 32, 14, true);
+  add("computed", 32, 14, false);
+  const Placement placement = w.place();
+  EXPECT_EQ(w.subgraph(placement, "small"), -1);
+  EXPECT_NE(w.subgraph(placement, "large"), -1);
+  EXPECT_EQ(w.reason(placement, "computed"), "the weights are not constant");
+}
+
 TEST(Place, DenyKeepsOperatorsAndBackendsAway) {
   GraphWriter w;
   const ValueId x = w.input("x", kImage);
@@ -212,6 +231,30 @@ TEST(Place, SaysWhyANodeIsNotTaken) {
   EXPECT_EQ(w.reason(placement, "dynamic"), "the weights are not constant");
   EXPECT_EQ(w.reason(placement, "integer"), "input 0 is int64, not float32");
   EXPECT_EQ(w.reason(placement, "cubic"), "oneDNN resamples otherwise than cubic half_pixel");
+}
+
+TEST(Place, FusedMatrixProducts) {
+  GraphWriter w;
+  const ValueId x = w.input("x", {64, 256});
+  const auto constant = [&](const Shape& shape) {
+    return w.graph.add_constant("c", Tensor::allocate(ElementType::kFloat32, shape));
+  };
+  const auto product = [&](const std::string& name, std::vector<ValueId> inputs, const Shape& shape) {
+    w.graph.add_output(w.add(name, "FusedMatMul", std::move(inputs), shape));
+    w.graph.mutable_node(w.nodes[name]).domain = "lanner";
+  };
+  // One is worth a subgraph by its size alone, and its size is counted rightly.
+  product("all", {x, constant({256, 64}), constant({64}), w.input("r", {64, 64})}, {64, 64});
+  product("small", {w.input("y", {4, 256}), constant({256, 64})}, {4, 64});
+  product("weights", {x, w.input("w", {256, 64})}, {64, 64});
+  product("bias", {x, constant({256, 64}), w.input("b", {64})}, {64, 64});
+  product("residual", {x, constant({256, 64}), ir::kNoValue, w.input("i", {64, 64}, ElementType::kInt64)}, {64, 64});
+  const Placement placement = w.place();
+  EXPECT_EQ(w.subgraph(placement, "all"), 0) << w.reason(placement, "all");
+  EXPECT_EQ(w.reason(placement, "small"), "a subgraph of 1 operator would not pay for its border");
+  EXPECT_EQ(w.reason(placement, "weights"), "input 1 is not constant");
+  EXPECT_EQ(w.reason(placement, "bias"), "the bias is not constant");
+  EXPECT_EQ(w.reason(placement, "residual"), "input 3 is int64, not float32");
 }
 
 TEST(Place, OpenSpatialSizesAreTaken) {

@@ -334,7 +334,7 @@ def test_explain_says_who_runs_each_node_and_why(folder):
     assert "node0 -- Conv is denied for onednn" in text
     assert "native: 6 nodes" in text
     text = succeeds(folder, "explain", "conv.onnx")
-    assert re.search(r"^fuse-conv-activation +\d.*\n    fired \d times?: ", text, re.MULTILINE)
+    assert re.search(r"^fuse-activation +\d.*\n    fired \d times?: ", text, re.MULTILINE)
 
 
 def test_explain_remembers_in_the_compiled_file(folder):
@@ -442,11 +442,11 @@ def test_python_tunes_when_told(cache):
 
 def test_disabled_rules_do_not_fire_and_change_nothing(folder):
     fired = {rule["rule"] for rule in explained(folder, "conv.onnx")["rules"] if rule["fired"]}
-    assert "fuse-conv-activation" in fired
-    without_one = explained(folder, "conv.onnx", "--disable-rule", "fuse-conv-activation")
-    assert not any(rule["fired"] for rule in without_one["rules"] if rule["rule"] == "fuse-conv-activation")
+    assert "fuse-activation" in fired
+    without_one = explained(folder, "conv.onnx", "--disable-rule", "fuse-activation")
+    assert not any(rule["fired"] for rule in without_one["rules"] if rule["rule"] == "fuse-activation")
     without_pass = explained(folder, "conv.onnx", "--disable-rule", "fuse")
-    assert not any(rule["fired"] for rule in without_pass["rules"] if rule["rule"].startswith("fuse-conv-a"))
+    assert not any(rule["fired"] for rule in without_pass["rules"] if rule["rule"].startswith("fuse-a"))
     without_all = explained(folder, "conv.onnx", "--disable-rule", "all")
     assert not any(rule["fired"] for rule in without_all["rules"])
     assert [row["operator"] for row in without_all["nodes"]] == ["Conv", "Relu", "Conv", "Relu", "Conv", "Sigmoid"]

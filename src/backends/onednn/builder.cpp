@@ -16,11 +16,15 @@ namespace {
 
 std::string operation_name(const Instruction& instruction) {
   if (!instruction.stands_for.empty()) return fmt::format("{}", fmt::join(instruction.stands_for, "+"));
-  if (instruction.op != "FusedConv") return instruction.op;
-  std::string name = "Conv";
-  if (instruction.inputs.size() > 3 && instruction.inputs[3] != kNoSlot) name += "+Add";
+  if (instruction.op != "FusedConv" && instruction.op != "FusedMatMul") return instruction.op;
+  std::string name = instruction.op == "FusedConv" ? "Conv" : "MatMul";
+  const bool adds = instruction.inputs.size() > 3 && instruction.inputs[3] != kNoSlot;
+  const bool last = is_residual_last(instruction.attributes);
   const std::string activation = instruction.attributes.get_string("activation", "");
-  return activation.empty() ? name : name + "+" + activation;
+  if (adds && !last) name += "+Add";
+  if (!activation.empty()) name += "+" + activation;
+  if (adds && last) name += "+Add";
+  return name;
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// Conv and FusedConv: out = activation(conv(X, W) + B + residual), inputs X, W, B?, residual?. Bias, residual and
-// activation are post-operations where the algorithm has them.
+// Conv and FusedConv: out = activation(conv(X, W) + B + residual), inputs X, W, B?, residual?, or activation(conv(X, W)
+// + B) + residual. Bias, residual and activation are post-operations where the algorithm has them.
 #include <algorithm>
 #include <iterator>
 #include <string_view>
@@ -19,8 +19,6 @@ using dnnl::convolution_forward;
 using dnnl::prop_kind;
 
 constexpr int kResidual = 3;
-
-enum class Residual : std::uint8_t { kNone, kSum, kBinary };
 
 // Of the three dimensions a Window holds, those that the tensors have.
 Dims spatial(const kernels::Window& window, const kernels::WindowDims& values, std::int64_t subtract = 0) {
@@ -47,6 +45,7 @@ class ConvBuilder {
     if (define_if_empty(builder_, shape_)) return;
     if (builder_.constant(1) == nullptr) return builder_.run_native(shape_);
     if (builder_.attributes().has("activation")) activation_ = activation_of(builder_.attributes());
+    residual_last_ = builder_.has(kResidual) && is_residual_last(builder_.attributes());
     choose_algorithm();
     if (is_own(algorithm_)) return emit_own();
     choose_primitive();
@@ -146,9 +145,10 @@ class ConvBuilder {
     add("pad", pads, 0);
     add("dilation", spatial(window, window.dilation), 1);
     if (builder_.has(2)) text += ", bias";
-    if (builder_.has(kResidual)) text += ", residual";
+    if (builder_.has(kResidual) && !residual_last_) text += ", residual";
     const std::string activation = builder_.attributes().get_string("activation", "");
     if (!activation.empty()) text += ", " + activation;
+    if (residual_last_) text += ", residual";
     if (problem_.small_weights) text += ", small weights";
     if (problem_.may_use_bf16) text += ", bf16 allowed" + kept_text(builder_);
     return text;
@@ -167,41 +167,46 @@ class ConvBuilder {
                                                     plain_desc({problem_.outputs}), dst, strides, dilates, begin, end)
                         : convolution_forward::desc(prop_kind::forward_inference, how, src, weights, dst, strides,
                                                     dilates, begin, end);
-    dnnl::post_ops post;
-    if (residual == Residual::kSum) post.append_sum();
-    if (residual == Residual::kBinary) {
-      post.append_binary(algorithm::binary_add, in_number(dst, builder_.input(kResidual).desc.data_type()));
-    }
-    if (with_activation) {
-      for (const ElementwiseStep& step : activation_) post.append_eltwise(1.0F, step.algorithm, step.alpha, step.beta);
-    }
+    const Desc operand = residual == Residual::kBinary ? residual_desc(dst) : Desc();
     dnnl::primitive_attr attributes = user_scratchpad();
-    attributes.set_post_ops(post);
+    attributes.set_post_ops(
+        post_operations(residual, operand, with_activation ? activation_ : Elementwise(), residual_last_));
     return {description, attributes, engine(), true};
   }
 
-  // The residual is summed in place.
-  Residual residual() const { return builder_.has(kResidual) ? Residual::kSum : Residual::kNone; }
+  // As an operand of what makes `dst`.
+  Desc residual_desc(const Desc& dst) const { return in_number(dst, builder_.input(kResidual).desc.data_type()); }
   // A picture's few channels are read as they lie.
   Desc src_desc(Number number = Number::f32) const {
     const Dims x = dims_of(builder_.shape(0));
     return problem_.inputs < 8 ? any_desc(x, number) : blocked_desc(x, number);
   }
 
-  // False where oneDNN has only a reference loop.
+  // The primitive, with the residual summed in place. Few implementations do that behind an activation, so there it may
+  // be an operand or, with kNone, a pass of its own. False where oneDNN has only a reference loop.
+  bool choose_direct(const Desc& src, const Desc& dst) {
+    const auto fits = [&](Residual residual) {
+      residual_ = residual;
+      primitive_ = make(algorithm::convolution_direct, src, dst, residual, true);
+      return primitive_ && !is_reference(primitive_.impl_info_str());
+    };
+    if (!builder_.has(kResidual)) return fits(Residual::kNone);
+    return fits(Residual::kSum) || (residual_last_ && (fits(Residual::kBinary) || fits(Residual::kNone)));
+  }
+
   bool choose_bf16() {
-    const Desc dst = blocked_desc(dims_of(shape_), builder_.output_number());
-    primitive_ = make(algorithm::convolution_direct, src_desc(Number::bf16), dst, residual(), true);
-    return primitive_ && !is_reference(primitive_.impl_info_str());
+    return choose_direct(src_desc(Number::bf16), blocked_desc(dims_of(shape_), builder_.output_number()));
   }
 
   // False where oneDNN has no Winograd for the problem.
   bool choose_onednn_winograd() {
+    if (residual_last_) return false;
     const Desc dst = blocked_desc(dims_of(shape_));
+    residual_ = builder_.has(kResidual) ? Residual::kSum : Residual::kNone;
     // It has no activations but ReLU; a pass of its own costs far less than the direct algorithm.
     for (const bool fused : {true, false}) {
       activation_fused_ = fused;
-      primitive_ = make(algorithm::convolution_winograd, src_desc(), dst, residual(), fused);
+      primitive_ = make(algorithm::convolution_winograd, src_desc(), dst, residual_, fused);
       if (primitive_) return true;
     }
     activation_fused_ = true;
@@ -215,9 +220,7 @@ class ConvBuilder {
     algorithm_ = Algorithm::kDirect;
     const Dims x = dims_of(builder_.shape(0));
     const Dims y = dims_of(shape_);
-    primitive_ = make(algorithm::convolution_direct, src_desc(), blocked_desc(y), residual(), true);
-    if (primitive_ && !is_reference(primitive_.impl_info_str())) return;
-    primitive_ = make(algorithm::convolution_direct, any_desc(x), any_desc(y), residual(), true);
+    if (choose_direct(src_desc(), blocked_desc(y)) || choose_direct(any_desc(x), any_desc(y))) return;
     if (!primitive_) base::fail(ErrorCode::kInternal, "backend.onednn", "oneDNN has no such convolution");
   }
 
@@ -225,15 +228,17 @@ class ConvBuilder {
     Desc dst = primitive_.dst_desc();
     Stored to;
     std::vector<Argument> arguments;
-    if (!builder_.has(kResidual)) {
+    if (residual_ == Residual::kNone) {
+      to = builder_.new_buffer(dst);
+    } else if (residual_ == Residual::kBinary) {
+      arguments.push_back(operand(dst));
       to = builder_.new_buffer(dst);
     } else if (builder_.may_overwrite(kResidual) && builder_.input(kResidual).desc == dst) {
       to = builder_.input(kResidual);
     } else if ((!builder_.may_overwrite(kResidual) || builder_.input(kResidual).desc.data_type() != dst.data_type()) &&
                use_binary_residual()) {
       dst = primitive_.dst_desc();
-      const Desc residual = in_number(dst, builder_.input(kResidual).desc.data_type());
-      arguments.push_back({DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1, builder_.input(kResidual, residual)});
+      arguments.push_back(operand(dst));
       to = builder_.new_buffer(dst);
     } else {
       to = builder_.new_buffer(dst);
@@ -245,8 +250,14 @@ class ConvBuilder {
     arguments.push_back({DNNL_ARG_DST, to});
     builder_.emit(convolution_forward(primitive_), std::move(arguments), primitive_.scratchpad_desc());
     if (!activation_fused_) emit_elementwise(builder_, activation_, to, to);
+    if (builder_.has(kResidual) && residual_ == Residual::kNone) sum_apart(to);
     builder_.define(shape_, to);
   }
+
+  Argument operand(const Desc& dst) {
+    return residual_operand(builder_.input(kResidual, residual_desc(dst)), activation_, residual_last_);
+  }
+  void sum_apart(const Stored& to) { emit_sum(builder_, builder_.input(kResidual, to.desc), to); }
 
   void emit_own() {
     const kernels::Window& window = problem_.window;
@@ -273,14 +284,17 @@ class ConvBuilder {
     const int input = builder_.input(0, blocked_desc(dims_of(builder_.shape(0)), input_number)).buffer;
     const int weights = builder_.packed(1, winograd.weights());
     const int bias = builder_.has(2) ? builder_.plain_input(2).buffer : -1;
-    const int residual = builder_.has(kResidual) ? builder_.input(kResidual, dst).buffer : -1;
+    auto activation = winograd_activation(activation_);
+    if (activation) activation->residual_last = residual_last_;
+    const bool sums = builder_.has(kResidual) && (activation || !residual_last_);
+    const int residual = sums ? builder_.input(kResidual, dst).buffer : -1;
     // Each output is written by who has read its residual.
-    const bool in_place = residual >= 0 && builder_.may_overwrite(kResidual) && builder_.input(kResidual).desc == dst;
+    const bool in_place = sums && builder_.may_overwrite(kResidual) && builder_.input(kResidual).desc == dst;
     const Stored to = in_place ? builder_.input(kResidual) : builder_.new_buffer(dst);
-    const auto activation = winograd_activation(activation_);
     builder_.emit(make_winograd_step(winograd, activation.value_or(kernels::WinogradActivation::none())),
                   {input, weights, bias, residual, to.buffer});
     if (!activation) emit_elementwise(builder_, activation_, to, to);
+    if (builder_.has(kResidual) && !sums) sum_apart(to);
     builder_.define(shape_, to);
   }
 
@@ -299,6 +313,8 @@ class ConvBuilder {
   Dims weight_dims_;
   Shape shape_;
   Elementwise activation_;
+  bool residual_last_ = false;
+  Residual residual_ = Residual::kNone;  // of the primitive
   Algorithm algorithm_ = Algorithm::kDirect;
   bool activation_fused_ = true;
   convolution_forward::primitive_desc primitive_;

@@ -1,4 +1,5 @@
-// MatMul and Gemm.
+// MatMul, Gemm and FusedMatMul: out = activation(X W + B + residual), inputs X, W, B?, residual?, or activation(X W +
+// B) + residual. Bias, residual and activation are post-operations.
 #include <algorithm>
 #include <iterator>
 #include <string>
@@ -16,6 +17,8 @@ namespace {
 using dnnl::inner_product_forward;
 using dnnl::matmul;
 
+constexpr int kResidual = 3;
+
 // A matrix product whose right side may be packed. `b_from` describes the right side as it lies, plain or transposed.
 struct Product {
   Desc a;
@@ -24,6 +27,9 @@ struct Product {
   int bias_input = -1;
   float b_scale = 1.0F;
   float bias_scale = 1.0F;
+  bool has_residual = false;
+  Elementwise activation = {};
+  bool residual_last = false;
 };
 
 // oneDNN has products as matmul and as inner product, each with kernels of its own and over its matrix multiplication
@@ -60,20 +66,55 @@ class ProductBuilder {
   void build() {
     const ProductAlgorithm* algorithm = choose();
     const Desc a = in_number(product_.a, number_of(*algorithm));
-    const Stored to = builder_.new_buffer(y_desc(*algorithm));
+    const Output output = place(*algorithm);
     if (algorithm->inner_product) {
-      const auto primitive = make_inner_product(*algorithm);
+      const auto primitive = make_inner_product(*algorithm, output.residual);
       emit(inner_product_forward(primitive), a, product_.b_from.permute_axes({1, 0}), primitive.weights_desc(),
-           primitive.scratchpad_desc(), plain_desc({product_.y.back()}), to);
+           primitive.scratchpad_desc(), plain_desc({product_.y.back()}), output);
     } else {
-      const auto primitive = make_matmul(*algorithm);
+      const auto primitive = make_matmul(*algorithm, output.residual);
       emit(matmul(primitive), a, product_.b_from, primitive.weights_desc(), primitive.scratchpad_desc(), bias_desc(),
-           to);
+           output);
     }
-    builder_.define(shape_, {to.buffer, plain_desc(dims_of(shape_), to.desc.data_type())});
+    builder_.define(shape_, {output.to.buffer, plain_desc(dims_of(shape_), output.to.desc.data_type())});
   }
 
  private:
+  // Where the product goes, and how the residual gets there.
+  struct Output {
+    Stored to;
+    Residual residual = Residual::kNone;
+    Stored operand = {};  // for kBinary
+  };
+
+  Output place(const ProductAlgorithm& row) {
+    const Desc y = y_desc(row);
+    if (!product_.has_residual) return {builder_.new_buffer(y)};
+    const Desc plain = plain_desc(dims_of(shape_), y.data_type());
+    if (builder_.may_overwrite(kResidual) && builder_.input(kResidual).desc == plain) {
+      return {{builder_.input(kResidual).buffer, y}, Residual::kSum};
+    }
+    if (takes_operand(row)) {
+      const Number number = builder_.input(kResidual).desc.data_type();
+      const Stored operand = builder_.input(kResidual, in_number(plain, number));
+      return {builder_.new_buffer(y), Residual::kBinary, {operand.buffer, in_number(y, number)}};
+    }
+    const Stored to = builder_.new_buffer(y);
+    builder_.reorder(builder_.input(kResidual), {to.buffer, plain});
+    return {to, Residual::kSum};
+  }
+
+  // Whether the implementation is the same where the residual is an operand.
+  bool takes_operand(const ProductAlgorithm& row) const {
+    const auto same = [](const auto& sum, const auto& binary) {
+      return binary && std::string_view(sum.impl_info_str()) == binary.impl_info_str();
+    };
+    if (row.inner_product) {
+      return same(make_inner_product(row, Residual::kSum), make_inner_product(row, Residual::kBinary));
+    }
+    return same(make_matmul(row, Residual::kSum), make_matmul(row, Residual::kBinary, true));
+  }
+
   const ProductAlgorithm* choose() {
     const ProductAlgorithm* result = kProductAlgorithms;
     for (const ProductAlgorithm& row : kProductAlgorithms) {
@@ -107,14 +148,20 @@ class ProductBuilder {
     if (!is_plain(product_.a)) text += ", left side transposed";
     if (!constant_) text += is_plain(product_.b_from) ? ", both computed" : ", both computed, right side transposed";
     if (product_.bias_input >= 0) text += ", bias";
+    if (product_.has_residual && !product_.residual_last) text += ", residual";
+    const std::string activation = builder_.attributes().get_string("activation", "");
+    if (!activation.empty()) text += ", " + activation;
+    if (product_.residual_last) text += ", residual";
     if (may_use_bf16_) text += ", bf16 allowed" + kept_text(builder_);
     return text;
   }
 
   bool is_candidate(const ProductAlgorithm& row) const {
     if (row.bf16 && !may_use_bf16_) return false;
-    if (!row.inner_product) return (!row.gemm && !row.bf16) || exists(make_matmul(row), row);
-    return constant_ && product_.y.size() == 2 && is_plain(product_.a) && exists(make_inner_product(row), row);
+    const Residual residual = product_.has_residual ? Residual::kSum : Residual::kNone;
+    if (!row.inner_product) return (!row.gemm && !row.bf16) || exists(make_matmul(row, residual, true), row);
+    return constant_ && product_.y.size() == 2 && is_plain(product_.a) &&
+           exists(make_inner_product(row, residual), row);
   }
 
   static bool exists(const dnnl::primitive_desc_base& primitive, const ProductAlgorithm& row) {
@@ -141,15 +188,24 @@ class ProductBuilder {
     return {};
   }
 
-  matmul::primitive_desc make_matmul(const ProductAlgorithm& row) const {
+  dnnl::primitive_attr attributes(const Desc& y, Residual residual) const {
+    Desc operand;
+    if (residual == Residual::kBinary) operand = in_number(y, builder_.input(kResidual).desc.data_type());
+    dnnl::primitive_attr result = user_scratchpad();
+    result.set_post_ops(post_operations(residual, operand, product_.activation, product_.residual_last));
+    return result;
+  }
+
+  matmul::primitive_desc make_matmul(const ProductAlgorithm& row, Residual residual, bool allow_empty = false) const {
     const Desc a = in_number(product_.a, number_of(row));
     const Desc b = constant_ ? any_desc(product_.b_from.dims(), number_of(row)) : product_.b_from;
     const Desc y = y_desc(row);
     const auto description = has_bias() ? matmul::desc(a, b, bias_desc(), y) : matmul::desc(a, b, y);
-    return implementation(matmul::primitive_desc(description, user_scratchpad(), engine(), row.bf16), row.gemm);
+    return implementation(matmul::primitive_desc(description, attributes(y, residual), engine(), allow_empty),
+                          row.gemm);
   }
 
-  inner_product_forward::primitive_desc make_inner_product(const ProductAlgorithm& row) const {
+  inner_product_forward::primitive_desc make_inner_product(const ProductAlgorithm& row, Residual residual) const {
     const Dims b = product_.b_from.dims();
     const Desc a = in_number(product_.a, number_of(row));
     const Desc weights = any_desc({b[1], b[0]}, number_of(row));
@@ -158,7 +214,7 @@ class ProductBuilder {
     const auto description = has_bias()
                                  ? inner_product_forward::desc(kKind, a, weights, plain_desc({product_.y.back()}), y)
                                  : inner_product_forward::desc(kKind, a, weights, y);
-    return implementation(inner_product_forward::primitive_desc(description, user_scratchpad(), engine(), true),
+    return implementation(inner_product_forward::primitive_desc(description, attributes(y, residual), engine(), true),
                           row.gemm);
   }
 
@@ -170,13 +226,16 @@ class ProductBuilder {
   }
 
   void emit(const dnnl::primitive& primitive, const Desc& a, const Desc& from, const Desc& weights,
-            const Desc& scratchpad, const Desc& bias, const Stored& to) {
+            const Desc& scratchpad, const Desc& bias, const Output& output) {
     const Desc plain_a = plain_desc(dims_of(builder_.shape(0)), a.data_type());
-    std::vector<Argument> arguments{{DNNL_ARG_SRC, {builder_.input(0, plain_a).buffer, a}}, {DNNL_ARG_DST, to}};
+    std::vector<Argument> arguments{{DNNL_ARG_SRC, {builder_.input(0, plain_a).buffer, a}}, {DNNL_ARG_DST, output.to}};
     arguments.push_back({DNNL_ARG_WEIGHTS, constant_ ? builder_.packed(1, from, weights, product_.b_scale)
                                                      : Stored{builder_.plain_input(1).buffer, product_.b_from}});
     if (has_bias()) {
       arguments.push_back({DNNL_ARG_BIAS, builder_.packed(product_.bias_input, bias, bias, product_.bias_scale)});
+    }
+    if (output.residual == Residual::kBinary) {
+      arguments.push_back(residual_operand(output.operand, product_.activation, product_.residual_last));
     }
     builder_.emit(primitive, std::move(arguments), scratchpad);
   }
@@ -258,6 +317,50 @@ void build_gemm(OperatorBuilder& builder) {
       {transpose_a ? transposed_desc(a_dims) : plain_desc(a_dims),
        transpose_b ? transposed_desc(b_dims) : plain_desc(b_dims), dims_of(shape), has_bias ? 2 : -1, alpha, beta},
       shape)
+      .build();
+}
+
+void build_fused_matmul(OperatorBuilder& builder) {
+  const Shape a = builder.shape(0);
+  const Shape b = builder.shape(1);
+  if (a.rank() < 2 || b.rank() != 2) {
+    base::invalid("op.rank", "the left side must have rank 2 or more and the right side 2, but they have {} and {}",
+                  a.rank(), b.rank());
+  }
+  const bool transposed = builder.attributes().get_int("transB", 0) != 0;
+  const std::int64_t depth = a[a.rank() - 1];
+  const Dims b_dims{b[transposed ? 1 : 0], b[transposed ? 0 : 1]};
+  if (b_dims[0] != depth) {
+    base::invalid("op.shape", "shapes {} and {} cannot be multiplied", a.to_string(), b.to_string());
+  }
+  Shape shape = a;
+  shape[a.rank() - 1] = b_dims[1];
+  const bool has_bias = builder.has(2);
+  if (has_bias && builder.shape(2) != Shape{b_dims[1]}) {
+    base::invalid("op.shape", "the bias must have shape [{}], but has {}", b_dims[1], builder.shape(2).to_string());
+  }
+  const bool has_residual = builder.has(kResidual);
+  if (has_residual && builder.shape(kResidual) != shape) {
+    base::invalid("op.shape", "the residual must have shape {}, but has {}", shape.to_string(),
+                  builder.shape(kResidual).to_string());
+  }
+  Elementwise activation = activation_of(builder.attributes());
+  if (define_if_empty(builder, shape)) return;
+  if (depth == 0 || builder.constant(1) == nullptr || (has_bias && builder.constant(2) == nullptr)) {
+    return builder.run_native(shape);
+  }
+  const std::int64_t rows = a.element_count(0, a.rank() - 1);
+  ProductBuilder(builder,
+                 {plain_desc({rows, depth}),
+                  transposed ? transposed_desc(b_dims) : plain_desc(b_dims),
+                  {rows, b_dims[1]},
+                  has_bias ? 2 : -1,
+                  1.0F,
+                  1.0F,
+                  has_residual,
+                  std::move(activation),
+                  has_residual && is_residual_last(builder.attributes())},
+                 shape)
       .build();
 }
 

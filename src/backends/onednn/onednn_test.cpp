@@ -94,6 +94,73 @@ INSTANTIATE_TEST_SUITE_P(
                           "three_dimensions", {1, 16, 6, 7, 8}, {16, 16, 3, 3, 3}, 1, {1, 2, 1}, {1, 1, 1, 1, 1, 1}}),
     [](const auto& form) { return form.param.name; });
 
+struct DeconvCase {
+  std::string name;
+  Shape x;
+  Shape w;
+  std::vector<std::pair<std::string, tensor::Attribute>> attributes = {};
+};
+
+class OnednnDeconv : public ::testing::TestWithParam<DeconvCase> {};
+
+TEST_P(OnednnDeconv, AgreesWithTheNativeKernel) {
+  const DeconvCase& c = GetParam();
+  I groups = 1;
+  for (const auto& [name, value] : c.attributes) {
+    if (name == "group") groups = std::get<I>(value);
+  }
+  for (const bool inside : {false, true}) {
+    BlockWriter writer;
+    auto x = writer.input(c.x);
+    const auto w = writer.constant(random_tensor(c.w, 2));
+    const auto b = writer.constant(random_tensor({c.w[1] * groups}, 3));
+    if (inside) x = writer.add("Relu", {x});
+    const auto y = writer.add("ConvTranspose", {x, w, b}, c.attributes);
+    writer.output(inside ? writer.add("Relu", {y}) : y);
+    writer.output(writer.add("ConvTranspose", {x, w}, c.attributes));
+    EXPECT_LT(error_of(writer, {random_tensor(c.x, 1)}), kTolerance);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Forms, OnednnDeconv,
+    ::testing::Values(
+        DeconvCase{"mask_head", {3, 64, 14, 14}, {64, 64, 2, 2}, {{"strides", Ints{2, 2}}}},
+        DeconvCase{
+            "segmentation", {1, 21, 12, 13}, {21, 21, 4, 4}, {{"strides", Ints{2, 2}}, {"pads", Ints{1, 1, 1, 1}}}},
+        DeconvCase{"plain", {2, 16, 9, 7}, {16, 24, 3, 3}},
+        DeconvCase{"dilated", {1, 16, 9, 9}, {16, 16, 3, 3}, {{"dilations", Ints{2, 3}}}},
+        DeconvCase{"asymmetric", {1, 8, 9, 10}, {8, 16, 3, 5}, {{"strides", Ints{2, 3}}, {"pads", Ints{0, 1, 2, 3}}}},
+        DeconvCase{"added",
+                   {1, 16, 9, 10},
+                   {16, 16, 3, 3},
+                   {{"strides", Ints{2, 3}}, {"pads", Ints{1, 1, 1, 1}}, {"output_padding", Ints{1, 2}}}},
+        DeconvCase{"added_unpadded",
+                   {1, 16, 9, 10},
+                   {16, 16, 3, 3},
+                   {{"strides", Ints{2, 2}}, {"output_padding", Ints{1, 1}}}},
+        DeconvCase{"added_beyond_the_stride",
+                   {1, 16, 9, 10},
+                   {16, 16, 3, 3},
+                   {{"dilations", Ints{3, 3}}, {"output_padding", Ints{2, 0}}}},
+        DeconvCase{"shaped", {1, 16, 9, 10}, {16, 16, 2, 2}, {{"strides", Ints{2, 2}}, {"output_shape", Ints{25, 20}}}},
+        DeconvCase{"grouped",
+                   {1, 32, 7, 8},
+                   {32, 8, 4, 4},
+                   {{"group", I{4}}, {"strides", Ints{2, 2}}, {"pads", Ints{1, 1, 1, 1}}}},
+        DeconvCase{"depthwise",
+                   {1, 16, 7, 8},
+                   {16, 1, 4, 4},
+                   {{"group", I{16}}, {"strides", Ints{2, 2}}, {"pads", Ints{1, 1, 1, 1}}}},
+        DeconvCase{"few_channels", {1, 3, 7, 8}, {3, 5, 2, 2}, {{"strides", Ints{2, 2}}}},
+        DeconvCase{"same_upper",
+                   {1, 16, 7, 8},
+                   {16, 16, 3, 3},
+                   {{"strides", Ints{2, 2}}, {"auto_pad", std::string("SAME_UPPER")}}},
+        DeconvCase{"one_dimension", {2, 16, 50}, {16, 20, 3}, {{"strides", Ints{2}}, {"pads", Ints{1, 0}}}},
+        DeconvCase{"three_dimensions", {1, 16, 4, 5, 6}, {16, 16, 2, 3, 2}, {{"strides", Ints{2, 1, 2}}}}),
+    [](const auto& form) { return form.param.name; });
+
 // Whatever is chosen, every algorithm gives the result.
 TEST(Onednn, ConvolutionByEachAlgorithm) {
   const ConvCase forms[] = {{"padded", {1, 40, 17, 11}, {33, 40, 3, 3}, 1, {}, {1, 1, 1, 1}},
@@ -147,7 +214,8 @@ struct FusedCase {
 class OnednnFusedConv : public ::testing::TestWithParam<FusedCase> {};
 
 // The reference is the chain Conv, Add, activation; `problem` has the form that the fused one takes.
-double fused_error(const FusedCase& fused, const ConvCase& c, bool residual, bool residual_lives_on) {
+double fused_error(const FusedCase& fused, const ConvCase& c, bool residual, bool residual_lives_on,
+                   bool residual_last) {
   BlockWriter reference;
   BlockWriter writer;
   for (BlockWriter* w : {&reference, &writer}) {
@@ -162,12 +230,13 @@ double fused_error(const FusedCase& fused, const ConvCase& c, bool residual, boo
       auto attributes = attributes_of(c);
       attributes.emplace_back("activation", fused.activation);
       for (const auto& [name, value] : fused.parameters) attributes.emplace_back(name, value);
+      attributes.emplace_back("residual_last", I{residual_last});
       std::vector<SlotIndex> inputs{x, weights, bias};
       if (residual) inputs.push_back(other);
       out = w->add("FusedConv", inputs, attributes);
     } else {
       out = w->add("Conv", {x, weights, bias}, attributes_of(c));
-      if (residual) out = w->add("Add", {out, other});
+      if (residual && !residual_last) out = w->add("Add", {out, other});
       std::vector<SlotIndex> inputs{out};
       std::vector<std::pair<std::string, tensor::Attribute>> attributes;
       for (const auto& [name, value] : fused.parameters) {
@@ -177,6 +246,7 @@ double fused_error(const FusedCase& fused, const ConvCase& c, bool residual, boo
           attributes.emplace_back(name, value);
       }
       out = w->add(fused.activation, inputs, attributes);
+      if (residual && residual_last) out = w->add("Add", {out, other});
     }
     w->output(out);
     if (residual_lives_on || !residual) w->output(other);
@@ -192,13 +262,18 @@ double fused_error(const FusedCase& fused, const ConvCase& c, bool residual, boo
 
 TEST_P(OnednnFusedConv, AgreesWithTheChainItStandsFor) {
   const ConvCase forms[] = {{"winograd", {1, 32, 16, 16}, {48, 32, 3, 3}, 1, {}, {1, 1, 1, 1}},
+                            {"winograd_partial", {1, 32, 16, 16}, {40, 32, 3, 3}, 1, {}, {1, 1, 1, 1}},
                             {"direct", {1, 24, 9, 9}, {24, 24, 1, 1}},
+                            {"depthwise", {1, 24, 9, 9}, {24, 1, 3, 3}, 24, {}, {1, 1, 1, 1}},
+                            {"wide", {1, 24, 9, 9}, {24, 24, 5, 5}, 1, {}, {2, 2, 2, 2}},
                             {"odd", {2, 6, 9, 9}, {10, 6, 3, 3}, 1, {}, {1, 1, 1, 1}}};
   for (const ConvCase& form : forms) {
     for (const bool residual : {false, true}) {
       for (const bool lives_on : {false, true}) {
-        EXPECT_LT(fused_error(GetParam(), form, residual, lives_on), kTolerance)
-            << form.name << (residual ? ", residual" : "") << (lives_on ? " lives on" : "");
+        for (const bool last : {false, true}) {
+          EXPECT_LT(fused_error(GetParam(), form, residual, lives_on, last), kTolerance)
+              << form.name << (residual ? ", residual" : "") << (lives_on ? " lives on" : "") << (last ? ", last" : "");
+        }
       }
     }
   }
@@ -209,7 +284,7 @@ INSTANTIATE_TEST_SUITE_P(Activations, OnednnFusedConv,
                                            FusedCase{"Relu6", "Clip", {{"min", 0.0F}, {"max", 6.0F}}},
                                            FusedCase{"HardSwish", "HardSwish"}, FusedCase{"HardSigmoid", "HardSigmoid"},
                                            FusedCase{"Sigmoid", "Sigmoid"}, FusedCase{"Tanh", "Tanh"},
-                                           FusedCase{"Swish", "Swish"},
+                                           FusedCase{"Swish", "Swish"}, FusedCase{"Gelu", "Gelu"},
                                            FusedCase{"LeakyRelu", "LeakyRelu", {{"alpha", 0.2F}}},
                                            FusedCase{"Elu", "Elu", {{"alpha", 0.5F}}}),
                          [](const auto& form) { return form.param.name; });
@@ -230,6 +305,119 @@ TEST(Onednn, FusedConvWhoseResidualIsItsOwnInput) {
   const Tensor x = random_tensor({1, 32, 12, 12}, 1);
   EXPECT_LT(relative_error(run(*build("native", reference), {x}, 1)[0], run(*build("onednn", writer), {x}, 1)[0]),
             kTolerance);
+}
+
+// The chain on the native kernels and FusedMatMul on oneDNN, by each algorithm.
+class OnednnFusedMatMul : public ::testing::TestWithParam<FusedCase> {};
+
+struct ProductCase {
+  Shape x;
+  I columns;
+  bool bias;
+  bool residual;
+  bool residual_lives_on = false;
+  bool residual_last = false;
+};
+
+double fused_matmul_error(const FusedCase& fused, const ProductCase& c, bool turned, const char* algorithm) {
+  BlockWriter reference;
+  BlockWriter writer;
+  const I depth = c.x[c.x.rank() - 1];
+  Shape shape = c.x;
+  shape[c.x.rank() - 1] = c.columns;
+  for (BlockWriter* w : {&reference, &writer}) {
+    const auto x = w->input(c.x);
+    const Tensor plain = random_tensor({depth, c.columns}, 2);
+    Tensor transposed = Tensor::allocate(ElementType::kFloat32, {c.columns, depth});
+    for (I i = 0; i < depth; ++i) {
+      for (I j = 0; j < c.columns; ++j)
+        transposed.data<float>()[j * depth + i] = plain.data<float>()[i * c.columns + j];
+    }
+    const auto bias = w->constant(random_tensor({c.columns}, 3));
+    const auto other = w->add("MatMul", {x, w->constant(random_tensor({depth, c.columns}, 7))});
+    SlotIndex out;
+    if (w == &writer) {
+      std::vector<std::pair<std::string, tensor::Attribute>> attributes{
+          {"algorithm", std::string(algorithm)}, {"transB", I{turned}}, {"residual_last", I{c.residual_last}}};
+      if (!fused.activation.empty()) attributes.emplace_back("activation", fused.activation);
+      for (const auto& [name, value] : fused.parameters) attributes.emplace_back(name, value);
+      out = w->add("FusedMatMul",
+                   {x, w->constant(turned ? transposed : plain), c.bias ? bias : program::kNoSlot,
+                    c.residual ? other : program::kNoSlot},
+                   attributes);
+    } else {
+      out = w->add("MatMul", {x, w->constant(plain)});
+      if (c.bias) out = w->add("Add", {out, bias});
+      if (c.residual && !c.residual_last) out = w->add("Add", {out, other});
+      std::vector<SlotIndex> inputs{out};
+      std::vector<std::pair<std::string, tensor::Attribute>> attributes;
+      for (const auto& [name, value] : fused.parameters) {
+        if (fused.activation == "Clip")
+          inputs.push_back(w->constant(Tensor::scalar(value)));
+        else
+          attributes.emplace_back(name, value);
+      }
+      if (!fused.activation.empty()) out = w->add(fused.activation, inputs, attributes);
+      if (c.residual && c.residual_last) out = w->add("Add", {out, other});
+    }
+    w->output(out);
+    if (c.residual_lives_on || !c.residual) w->output(other);
+  }
+  const std::vector<Tensor> inputs{random_tensor(c.x, 1)};
+  const int count = static_cast<int>(writer.block.outputs.size());
+  const std::vector<Tensor> expected = run(*build("native", reference), inputs, count);
+  const std::vector<Tensor> actual = run(*build("onednn", writer, 2), inputs, count, 2);
+  double worst = 0;
+  for (std::size_t i = 0; i < expected.size(); ++i) worst = std::max(worst, relative_error(expected[i], actual[i]));
+  return worst;
+}
+
+TEST_P(OnednnFusedMatMul, AgreesWithTheChainItStandsFor) {
+  for (const char* algorithm : {"matmul", "inner-product", "matmul-gemm", "inner-product-gemm"}) {
+    for (const ProductCase& form : {ProductCase{{37, 40}, 24, true, false},
+                                    {{1, 64}, 33, false, false},
+                                    {{2, 9, 16}, 48, true, true},
+                                    {{2, 3, 5, 7}, 11, false, true, true},
+                                    {{300, 96}, 64, true, true, true},
+                                    {{300, 96}, 64, true, true, true, true},
+                                    {{2, 9, 16}, 48, true, true, false, true},
+                                    {{5, 3}, 1, true, true}}) {
+      for (const bool turned : {false, true}) {
+        EXPECT_LT(fused_matmul_error(GetParam(), form, turned, algorithm), kTolerance)
+            << form.x.to_string() << " " << algorithm << (turned ? ", turned" : "");
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Activations, OnednnFusedMatMul,
+                         ::testing::Values(FusedCase{"None", ""}, FusedCase{"Relu", "Relu"},
+                                           FusedCase{"Relu6", "Clip", {{"min", 0.0F}, {"max", 6.0F}}},
+                                           FusedCase{"HardSwish", "HardSwish"}, FusedCase{"HardSigmoid", "HardSigmoid"},
+                                           FusedCase{"Sigmoid", "Sigmoid"}, FusedCase{"Tanh", "Tanh"},
+                                           FusedCase{"Swish", "Swish"}, FusedCase{"Gelu", "Gelu"},
+                                           FusedCase{"LeakyRelu", "LeakyRelu", {{"alpha", 0.2F}}},
+                                           FusedCase{"Elu", "Elu", {{"alpha", 0.5F}}}),
+                         [](const auto& form) { return form.param.name; });
+
+TEST(Onednn, FusedMatMulThatDoesNotFit) {
+  const auto reason = [](const Shape& x, const Shape& w, const Shape& bias, const Shape& residual) {
+    BlockWriter writer;
+    const auto left = writer.input(x);
+    const auto right = writer.constant(random_tensor(w, 1));
+    const auto addend = writer.constant(random_tensor(bias, 2));
+    writer.output(writer.add("FusedMatMul", {left, right, addend, writer.input(residual)}));
+    return base::testing::reason_of([&] {
+      run(*build("onednn", writer), {random_tensor(x, 1), random_tensor(residual, 1)}, 1);
+    });
+  };
+  EXPECT_EQ(reason({2, 3, 4}, {4, 5}, {5}, {2, 3, 5}), "");
+  EXPECT_EQ(reason({4}, {4, 5}, {5}, {5}), "op.rank");
+  EXPECT_EQ(reason({3, 4}, {1, 4, 5}, {5}, {3, 5}), "op.rank");
+  EXPECT_EQ(reason({3, 4}, {5, 4}, {5}, {3, 5}), "op.shape");
+  EXPECT_EQ(reason({3, 4}, {4, 5}, {4}, {3, 5}), "op.shape");
+  EXPECT_EQ(reason({2, 3, 4}, {4, 5}, {5}, {3, 2, 5}), "op.shape");
+  EXPECT_EQ(reason({2, 3, 4}, {4, 5}, {5}, {5}), "op.shape");
 }
 
 struct PoolCase {

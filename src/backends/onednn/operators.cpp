@@ -22,12 +22,14 @@ struct OperatorRow {
 constexpr OperatorRow kOperators[] = {
     {"Conv", build_conv, true},
     {"FusedConv", build_conv, true},
+    {"ConvTranspose", build_deconv},
     {"MaxPool", build_pool},
     {"AveragePool", build_pool},
     {"GlobalMaxPool", build_pool},
     {"GlobalAveragePool", build_pool},
     {"MatMul", build_matmul, true},
     {"Gemm", build_gemm, true},
+    {"FusedMatMul", build_fused_matmul, true},
     {"Add", build_binary},
     {"Sub", build_binary},
     {"Mul", build_binary},
@@ -45,6 +47,7 @@ constexpr OperatorRow kOperators[] = {
     {"LeakyRelu", build_elementwise},
     {"Clip", build_elementwise},
     {"Elu", build_elementwise},
+    {"Gelu", build_elementwise},
     {"HardSigmoid", build_elementwise},
     {"HardSwish", build_elementwise},
     {"Sigmoid", build_elementwise},
@@ -63,6 +66,12 @@ Elementwise elementwise_of(std::string_view op, const tensor::Attributes& attrib
   if (op == "Relu") return {{algorithm::eltwise_relu}};
   if (op == "LeakyRelu") return {{algorithm::eltwise_relu, alpha(0.01F)}};
   if (op == "Elu") return {{algorithm::eltwise_elu, alpha(1.0F)}};
+  if (op == "Gelu") {
+    const std::string approximate = attributes.get_string("approximate", "none");
+    if (approximate == "none") return {{algorithm::eltwise_gelu_erf}};
+    if (approximate == "tanh") return {{algorithm::eltwise_gelu_tanh}};
+    base::invalid("op.attribute", "attribute 'approximate' must be none or tanh, but is '{}'", approximate);
+  }
   if (op == "HardSigmoid") {
     return {{algorithm::eltwise_linear, alpha(0.2F), beta(0.5F)}, {algorithm::eltwise_clip, 0.0F, 1.0F}};
   }
@@ -171,8 +180,37 @@ Elementwise activation_of(const tensor::Attributes& attributes) {
     return clip(attributes.get_float("min", -kLargest), attributes.get_float("max", kLargest));
   }
   Elementwise function = elementwise_of(name, attributes);
-  if (function.empty()) base::invalid("op.attribute", "'{}' is no activation of a FusedConv", name);
+  if (function.empty()) base::invalid("op.attribute", "'{}' is no activation that fuses", name);
   return function;
+}
+
+bool is_residual_last(const tensor::Attributes& attributes) {
+  return attributes.get_int("residual_last", 0) != 0;
+}
+
+dnnl::post_ops post_operations(Residual residual, const Desc& residual_desc, const Elementwise& activation,
+                               bool residual_last) {
+  dnnl::post_ops post;
+  const auto add_residual = [&] {
+    if (residual == Residual::kSum) post.append_sum();
+    if (residual == Residual::kBinary) post.append_binary(algorithm::binary_add, residual_desc);
+  };
+  if (!residual_last) add_residual();
+  for (const ElementwiseStep& step : activation) post.append_eltwise(1.0F, step.algorithm, step.alpha, step.beta);
+  if (residual_last) add_residual();
+  return post;
+}
+
+Argument residual_operand(const Stored& residual, const Elementwise& activation, bool residual_last) {
+  const int position = residual_last ? static_cast<int>(activation.size()) : 0;
+  return {DNNL_ARG_ATTR_MULTIPLE_POST_OP(position) | DNNL_ARG_SRC_1, residual};
+}
+
+void emit_sum(OperatorBuilder& builder, const Stored& from, const Stored& to) {
+  const dnnl::binary::desc description(algorithm::binary_add, to.desc, from.desc, to.desc);
+  const dnnl::binary::primitive_desc primitive(description, user_scratchpad(), engine());
+  builder.emit(dnnl::binary(primitive), {{DNNL_ARG_SRC_0, to}, {DNNL_ARG_SRC_1, from}, {DNNL_ARG_DST, to}},
+               primitive.scratchpad_desc());
 }
 
 void emit_elementwise(OperatorBuilder& builder, const Elementwise& function, const Stored& from, const Stored& to) {

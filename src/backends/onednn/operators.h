@@ -19,9 +19,11 @@ bool has_algorithms(std::string_view op);
 
 // The families, one file each.
 void build_conv(OperatorBuilder& builder);  // Conv and FusedConv
+void build_deconv(OperatorBuilder& builder);  // ConvTranspose
 void build_pool(OperatorBuilder& builder);  // MaxPool, AveragePool and the global ones
 void build_matmul(OperatorBuilder& builder);
 void build_gemm(OperatorBuilder& builder);
+void build_fused_matmul(OperatorBuilder& builder);
 void build_elementwise(OperatorBuilder& builder);  // one input
 void build_binary(OperatorBuilder& builder);
 void build_concat(OperatorBuilder& builder);
@@ -40,8 +42,22 @@ struct ElementwiseStep {
 };
 using Elementwise = std::vector<ElementwiseStep>;
 
-// The activation of a FusedConv (kernels/fused_conv.cpp), empty for none. Throws `op.attribute` for an unknown one.
+// Whether a fused operator adds its residual to the activation's result rather than to its argument.
+bool is_residual_last(const tensor::Attributes& attributes);
+
+// The activation of a fused operator (kernels/fused.cpp), empty for none. Throws `op.attribute` for an unknown one.
 Elementwise activation_of(const tensor::Attributes& attributes);
+
+// How a primitive gets the residual of a fused operator: its output holds it before, or as one more operand.
+enum class Residual : std::uint8_t { kNone, kSum, kBinary };
+
+// What follows a product. `residual_desc` is that of the operand, for kBinary.
+dnnl::post_ops post_operations(Residual residual, const Desc& residual_desc, const Elementwise& activation,
+                               bool residual_last);
+// The operand, as an argument.
+Argument residual_operand(const Stored& residual, const Elementwise& activation, bool residual_last);
+// Adds `from` to `to`, which lies as it does.
+void emit_sum(OperatorBuilder& builder, const Stored& from, const Stored& to);
 
 // Emits `function` from `from` to `to` (which may be the same) in their common layout.
 void emit_elementwise(OperatorBuilder& builder, const Elementwise& function, const Stored& from, const Stored& to);

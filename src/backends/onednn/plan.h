@@ -32,7 +32,7 @@ struct Buffer {
   std::size_t bytes = 0;
   std::size_t offset = 0;
   bool has_parts = false;
-  std::shared_ptr<dnnl::memory> constant;
+  std::shared_ptr<dnnl::memory> constant = nullptr;
 };
 
 // A buffer read or written in a layout.

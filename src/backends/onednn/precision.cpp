@@ -16,33 +16,13 @@ using program::SlotIndex;
 namespace {
 
 // What they take and give may be bfloat16 alike.
-constexpr std::string_view kTransparent[] = {"MaxPool",
-                                             "AveragePool",
-                                             "GlobalMaxPool",
-                                             "GlobalAveragePool",
-                                             "Split",
-                                             "Concat",
-                                             "Resize",
-                                             "ResizeLike",
-                                             "Reshape",
-                                             "Transpose",
-                                             "Relu",
-                                             "LeakyRelu",
-                                             "Clip",
-                                             "Elu",
-                                             "Sigmoid",
-                                             "Swish",
-                                             "Tanh",
-                                             "HardSwish",
-                                             "HardSigmoid",
-                                             "Abs",
-                                             "Mish",
-                                             "Add",
-                                             "Sub",
-                                             "Mul",
-                                             "Div",
-                                             "Max",
-                                             "Min"};
+constexpr std::string_view kTransparent[] = {"MaxPool", "AveragePool", "GlobalMaxPool", "GlobalAveragePool",
+                                             "Split",   "Concat",      "Resize",        "ResizeLike",
+                                             "Reshape", "Transpose",   "Relu",          "LeakyRelu",
+                                             "Clip",    "Elu",         "Gelu",          "Sigmoid",
+                                             "Swish",   "Tanh",        "HardSwish",     "HardSigmoid",
+                                             "Abs",     "Mish",        "Add",           "Sub",
+                                             "Mul",     "Div",         "Max",           "Min"};
 
 struct PrecisionRow {
   std::string_view name;

@@ -152,6 +152,23 @@ TEST(Precision, ProductsAgreeWithFloat32) {
   expect_bf16(compare(writer, {random_tensor({2, 7, 64}, 1)}), kOne);
 }
 
+// A bias, an activation, and residuals that are kept as bfloat16 or not, needed later or not.
+TEST(Precision, FusedProductsAgreeWithFloat32) {
+  BlockWriter writer;
+  const auto x = writer.input({2, 25, 96});
+  const auto bias = writer.constant(random_tensor({96}, 3));
+  const auto layer = [&](program::SlotIndex of, unsigned seed, program::SlotIndex residual, const char* activation) {
+    const auto w = writer.constant(random_tensor({96, 96}, seed, -0.2F, 0.2F));
+    return writer.add("FusedMatMul", {of, w, bias, residual}, with_bf16({{"activation", std::string(activation)}}));
+  };
+  const auto first = layer(x, 4, program::kNoSlot, "Gelu");
+  const auto second = layer(first, 5, first, "Swish");
+  const auto third = layer(second, 6, x, "Relu");
+  writer.output(layer(third, 7, second, "Sigmoid"));
+  writer.output(third);
+  expect_bf16(compare(writer, {random_tensor({2, 25, 96}, 1)}), 4 * kOne);
+}
+
 // A bottleneck as ResNet has it, after a pooling, with what else lies between convolutions. Values are kept in bfloat16
 // all the way: nothing is reordered but the input, the output, and what is both a part and in a Concat.
 TEST(Precision, ValuesBetweenStayBfloat16) {

@@ -16,7 +16,7 @@ using program::Instruction;
 using program::kNoSlot;
 using program::SlotIndex;
 
-constexpr std::size_t kResidual = 3;  // input of a FusedConv
+constexpr std::size_t kResidual = 3;  // input of a FusedConv or a FusedMatMul
 
 class RowReader {
  public:
@@ -97,7 +97,7 @@ class RowReader {
              scales->element_type() == ElementType::kFloat32 && scales->element_count() > 0 &&
              *scales->data<float>() == 1.0F;
     }
-    if (op == "Conv" || op == "FusedConv") {
+    if (op == "Conv" || op == "FusedConv" || op == "ConvTranspose" || op == "FusedMatMul") {
       return !has_rows(instruction, 1) && !has_rows(instruction, 2) &&
              others(instruction, 1, [](std::size_t i, const Tensor&) { return i < kResidual; });
     }

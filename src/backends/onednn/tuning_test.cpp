@@ -108,6 +108,7 @@ TEST(Tuning, ProblemsDifferWhereTimesMay) {
   const auto y = add({x, w});
   add({x, w, bias});
   add({x, w, bias, y}, Given{"activation", std::string("Sigmoid")});
+  add({x, w, bias, y}, Given{"activation", std::string("Sigmoid")}, Given{"residual_last", std::int64_t{1}});
   add({x, w}, Given{"strides", std::vector<std::int64_t>{2, 1}});
   add({x, writer.constant(random_tensor({8, 2, 3, 3}, 1))}, Given{"group", std::int64_t{4}});
   add({x, w}, Given{"dilations", std::vector<std::int64_t>{2, 2}});
@@ -115,12 +116,34 @@ TEST(Tuning, ProblemsDifferWhereTimesMay) {
   const char* const expected[] = {"1x8x9x7 by 8x8x3x3, pad 1x1x1x1",
                                   "1x8x9x7 by 8x8x3x3, pad 1x1x1x1, bias",
                                   "1x8x9x7 by 8x8x3x3, pad 1x1x1x1, bias, residual, Sigmoid",
+                                  "1x8x9x7 by 8x8x3x3, pad 1x1x1x1, bias, Sigmoid, residual",
                                   "1x8x9x7 by 8x8x3x3, stride 2x1, pad 1x1x1x1",
                                   "1x8x9x7 by 8x2x3x3, pad 1x1x1x1",
                                   "1x8x9x7 by 8x8x3x3, pad 1x1x1x1, dilation 2x2"};
   ASSERT_EQ(choices.size(), std::size(expected));
   for (std::size_t i = 0; i < choices.size(); ++i) EXPECT_EQ(choices[i].problem, expected[i]);
-  EXPECT_EQ(choices[4].macs, 8.0 * 9 * 7 * 2 * 9);
+  EXPECT_EQ(choices[5].macs, 8.0 * 9 * 7 * 2 * 9);
+}
+
+TEST(Tuning, FusedProductsAreProblemsOfTheirOwn) {
+  BlockWriter writer;
+  const auto x = writer.input({2, 3, 16});
+  const auto w = writer.constant(random_tensor({16, 16}, 1));
+  const auto bias = writer.constant(random_tensor({16}, 1));
+  const auto y = writer.add("MatMul", {x, w});
+  const std::pair<std::string, tensor::Attribute> gelu{"activation", std::string("Gelu")};
+  writer.output(writer.add("FusedMatMul", {x, w, bias, y}, {gelu}));
+  writer.output(writer.add("FusedMatMul", {x, w, bias, y}, {gelu, {"residual_last", std::int64_t{1}}}));
+  const std::vector<Choice> choices = choices_of(writer);
+  EXPECT_EQ(choices[0].problem, "6x16 by 16x16");
+  EXPECT_EQ(choices[1].problem, "6x16 by 16x16, bias, residual, Gelu");
+  EXPECT_EQ(choices[2].problem, "6x16 by 16x16, bias, Gelu, residual");
+  EXPECT_GT(choices[1].candidates.size(), 1U);
+  Measurements measurements;
+  const auto tuned = backend().tune(writer.block, writer.constants, {.level = TuneLevel::kFull}, measurements);
+  for (const Choice::Candidate& candidate : choices[1].candidates) {
+    EXPECT_NE(measurements.at(choices[1].problem).find(candidate.algorithm), nullptr) << candidate.algorithm;
+  }
 }
 
 TEST(Tuning, OpenShapesAreLeftToTheFirstRun) {

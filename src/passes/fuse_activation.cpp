@@ -1,18 +1,19 @@
-// fuse-conv-activation: an activation of a Conv's output becomes part of the convolution, which then is a FusedConv
-// (kernels/fused_conv.cpp). x * Sigmoid(x) counts as Swish and x * HardSigmoid(x) with alpha 1/6 and beta 1/2 as
-// HardSwish; both are the same to the bit.
+// fuse-activation: an activation of the output of a Conv, a MatMul or a Gemm becomes part of the product, which then is
+// a FusedConv or a FusedMatMul (kernels/fused.cpp). x * Sigmoid(x) counts as Swish and x * HardSigmoid(x) with alpha
+// 1/6 and beta 1/2 as HardSwish; both are the same to the bit.
+#include <algorithm>
 #include <cmath>
 
-#include "passes/conv_pattern.h"
 #include "passes/match.h"
+#include "passes/product_pattern.h"
 #include "passes/rules.h"
 
 namespace lanner::passes {
 
 namespace {
 
-constexpr std::string_view kOps[] = {"Clip", "Elu",  "HardSigmoid", "HardSwish", "LeakyRelu",
-                                     "Mul",  "Relu", "Sigmoid",     "Swish",     "Tanh"};
+constexpr std::string_view kOps[] = {"Clip", "Elu",  "Gelu",    "HardSigmoid", "HardSwish", "LeakyRelu",
+                                     "Mul",  "Relu", "Sigmoid", "Swish",       "Tanh"};
 
 // Adds a limit of Clip to `attributes`; false unless it is absent or a constant that a float attribute holds.
 bool set_limit(const Graph& graph, const Node& node, std::size_t position, const char* name,
@@ -24,6 +25,14 @@ bool set_limit(const Graph& graph, const Node& node, std::size_t position, const
   if (!(rounded == *number)) return false;
   attributes.set(name, rounded);
   return true;
+}
+
+// Whether an operator that fuse-class-activation may join it with reads the value.
+bool is_scores(const Graph& graph, ValueId value) {
+  return std::ranges::any_of(graph.value(value).users, [&](NodeId user) {
+    const Node& node = graph.node(user);
+    return node.domain == "lanner" && (node.op == "ClassNonMaxSuppression" || node.op == "ClassTopK");
+  });
 }
 
 Verdict fuse(const Graph& graph, NodeId at, Edit& edit) {
@@ -48,11 +57,12 @@ Verdict fuse(const Graph& graph, NodeId at, Edit& edit) {
     }
     if (gate == kNoNode) return no_match();
   }
-  const std::optional<ConvPattern> conv = conv_of(graph, before, true);
-  if (!conv) return no_match();
-  if (conv->node->attributes.has("activation")) return near_miss("the convolution has an activation already");
+  const std::optional<ProductPattern> product = product_of(graph, before);
+  if (!product) return no_match();
+  if (product->node->attributes.has("activation")) return near_miss("the product has an activation already");
+  if (activation == "Sigmoid" && is_scores(graph, node.outputs[0])) return near_miss("its results are a head's scores");
 
-  Node fused = copy_node(*conv->node);
+  Node fused = fused_node(*product);
   fused.attributes.set("activation", activation);
   if (node.op == "Clip") {
     if (!set_limit(graph, node, 1, "min", fused.attributes) || !set_limit(graph, node, 2, "max", fused.attributes)) {
@@ -62,17 +72,14 @@ Verdict fuse(const Graph& graph, NodeId at, Edit& edit) {
     for (const auto& [name, value] : node.attributes.entries()) fused.attributes.set(name, value);
   }
   if (gate != kNoNode && !edit.consume(gate)) return near_miss("{}", edit.blocked());
-  if (!edit.consume(conv->id)) return near_miss("{}", edit.blocked());
-  fused.op = "FusedConv";
-  fused.domain = "lanner";
-  fused.stands_for.clear();
-  edit.replace(node.outputs[0], edit.node(std::move(fused), type_of(graph, conv->output())));
+  if (!edit.consume(product->id)) return near_miss("{}", edit.blocked());
+  edit.replace(node.outputs[0], edit.node(std::move(fused), type_of(graph, product->output())));
   return rewrite();
 }
 
 }  // namespace
 
-constinit const Rule kFuseConvActivation{"fuse-conv-activation",
-                                         "Makes an activation part of the convolution before it.", kOps, fuse};
+constinit const Rule kFuseActivation{
+    "fuse-activation", "Makes an activation part of the convolution or matrix product before it.", kOps, fuse};
 
 }  // namespace lanner::passes

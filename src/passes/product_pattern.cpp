@@ -1,4 +1,4 @@
-#include "passes/conv_pattern.h"
+#include "passes/product_pattern.h"
 
 #include <algorithm>
 #include <cmath>
@@ -8,19 +8,69 @@
 
 namespace lanner::passes {
 
-std::optional<ConvPattern> conv_of(const Graph& graph, ValueId value, bool fused) {
-  if (value == kNoValue) return std::nullopt;
-  const Node* node = graph.producer(value);
-  if (node == nullptr || !(is_op(*node, "Conv") || (fused && node->op == "FusedConv" && node->domain == "lanner"))) {
+namespace {
+
+bool is_fused(const Node& node, std::string_view op) {
+  return node.op == op && node.domain == "lanner";
+}
+
+bool is_floating(const ValueType& type) {
+  return type.element == ElementType::kFloat32 || type.element == ElementType::kFloat64;
+}
+
+std::optional<ProductPattern> matrix_product_of(const Graph& graph, ValueId value) {
+  const Node* node = value == kNoValue ? nullptr : graph.producer(value);
+  if (node == nullptr) return std::nullopt;
+  const bool gemm = is_op(*node, "Gemm");
+  if (!gemm && !is_op(*node, "MatMul") && !is_fused(*node, "FusedMatMul")) return std::nullopt;
+  if (gemm && (node->attributes.get_int("transA", 0) != 0 || node->attributes.get_float("alpha", 1.0f) != 1.0f ||
+               node->attributes.get_float("beta", 1.0f) != 1.0f)) {
     return std::nullopt;
   }
+  const Tensor* right = constant_of(graph, node->inputs[1]);
+  const int rank = rank_of(graph, node->inputs[0]);
+  if (right == nullptr || right->rank() != 2 || rank < 2 || !is_floating(type_of(graph, node->inputs[1]))) {
+    return std::nullopt;
+  }
+  const std::int64_t columns = right->shape()[node->attributes.get_int("transB", 0) != 0 ? 0 : 1];
+  if (has_input(*node, 2)) {
+    const Tensor* bias = constant_of(graph, node->inputs[2]);
+    if (bias == nullptr || bias->shape() != Shape{columns}) return std::nullopt;
+  }
+  return ProductPattern{{rank, rank - 1, columns, right->element_type()}, graph.value(value).producer, node};
+}
+
+}  // namespace
+
+std::optional<ProductPattern> conv_of(const Graph& graph, ValueId value, bool fused) {
+  if (value == kNoValue) return std::nullopt;
+  const Node* node = graph.producer(value);
+  if (node == nullptr || !(is_op(*node, "Conv") || (fused && is_fused(*node, "FusedConv")))) return std::nullopt;
   const ValueType& weights = type_of(graph, node->inputs[1]);
   if (!weights.is_tensor() || !weights.ranked || weights.dims.size() < 3 || !weights.dims[0].known()) {
     return std::nullopt;
   }
-  if (weights.element != ElementType::kFloat32 && weights.element != ElementType::kFloat64) return std::nullopt;
-  return ConvPattern{graph.value(value).producer, node, weights.dims[0].size, static_cast<int>(weights.dims.size()),
-                     weights.element};
+  if (!is_floating(weights)) return std::nullopt;
+  return ProductPattern{{static_cast<int>(weights.dims.size()), 1, weights.dims[0].size, weights.element},
+                        graph.value(value).producer,
+                        node};
+}
+
+std::optional<ProductPattern> product_of(const Graph& graph, ValueId value) {
+  std::optional<ProductPattern> conv = conv_of(graph, value, true);
+  return conv ? conv : matrix_product_of(graph, value);
+}
+
+Node fused_node(const ProductPattern& product) {
+  Node node = copy_node(*product.node);
+  node.stands_for.clear();
+  if (node.domain.empty()) {
+    node.domain = "lanner";
+    node.op = node.op == "Conv" ? "FusedConv" : "FusedMatMul";
+    // Of Gemm; what they are called may be an activation's.
+    for (const char* name : {"alpha", "beta", "transA"}) node.attributes.erase(name);
+  }
+  return node;
 }
 
 std::optional<std::vector<double>> per_channel(const Graph& graph, const Image& image, ValueId value) {
@@ -36,11 +86,7 @@ std::optional<std::vector<double>> per_channel(const Graph& graph, const Image& 
   return elements;
 }
 
-std::optional<std::vector<double>> per_channel(const Graph& graph, const ConvPattern& conv, ValueId value) {
-  return per_channel(graph, Image{conv.rank, 1, conv.channels, conv.element}, value);
-}
-
-Verdict scale_conv(const Graph& graph, const ConvPattern& conv, const std::vector<double>& factors,
+Verdict scale_conv(const Graph& graph, const ProductPattern& conv, const std::vector<double>& factors,
                    const std::vector<double>& shifts, ValueId replaced, Edit& edit) {
   const Node& node = *conv.node;
   const Tensor* weights = constant_of(graph, node.inputs[1]);
