@@ -1,5 +1,5 @@
-// Cast and CastLike. What a conversion does with values that the target cannot hold is said in convert.h, and for types
-// that the language lacks in convert_elements.h.
+// Cast, CastLike and BitCast. What a conversion does with values that the target cannot hold is said in convert.h, and
+// for types that the language lacks in convert_elements.h.
 #include <cstdint>
 
 #include "base/fail.h"
@@ -89,6 +89,30 @@ std::unique_ptr<Kernel> make_Cast(const KernelInfo& info) {
 std::unique_ptr<Kernel> make_CastLike(const KernelInfo& info) {
   return make_kernel([rules = cast_rules(info.attributes)](KernelContext& context) {
     cast(context, context.input(0), context.input(1).element_type(), rules);
+  });
+}
+
+// The same bits as elements of another type of the same width.
+std::unique_ptr<Kernel> make_BitCast(const KernelInfo& info) {
+  const std::int64_t wanted = info.attributes.require_int("to");
+  const auto to = static_cast<ElementType>(wanted);
+  if (wanted < 0 || wanted > 255 || element_bits(to) == 0 || to == ElementType::kString) {
+    base::invalid("op.attribute", "attribute 'to' names no type of numbers: {}", wanted);
+  }
+  return make_kernel([to](KernelContext& context) {
+    const Tensor& input = context.input(0);
+    const ElementType from = input.element_type();
+    if (from == ElementType::kString || element_bits(from) != element_bits(to)) {
+      base::invalid("op.type", "BitCast needs types of one width, but has {} and {}", element_type_name(from),
+                    element_type_name(to));
+    }
+    if (to != ElementType::kBool) {
+      return context.set_output(0, Tensor::wrap(to, input.shape(), const_cast<void*>(input.raw_data()), input.owner()));
+    }
+    // A bool is 0 or 1: other bits would be none.
+    Tensor& output = context.allocate_output(0, to, input.shape());
+    map_elements(context.threads(), input.element_count(), static_cast<const std::uint8_t*>(input.raw_data()),
+                 output.data<bool>(), [](std::uint8_t x) { return x != 0; });
   });
 }
 

@@ -83,5 +83,25 @@ TEST(Cast, IsTheSameOnAnyNumberOfThreads) {
   EXPECT_EQ(elements<std::int16_t>(run("Cast", {data}, to, 1)), elements<std::int16_t>(run("Cast", {data}, to, 4)));
 }
 
+TEST(BitCast, KeepsBits) {
+  const auto cast = [](const Tensor& x, ElementType to) {
+    return run("BitCast", {x}, attributes({{"to", static_cast<std::int64_t>(to)}}));
+  };
+  const Tensor x = Tensor::of<float>({1, 2}, {1, -0.0f});
+  const Tensor bits = cast(x, ElementType::kUint32);
+  EXPECT_THAT(elements<std::uint32_t>(bits), ::testing::ElementsAre(0x3f800000u, 0x80000000u));
+  EXPECT_EQ(bits.shape(), x.shape());
+  EXPECT_EQ(bits.raw_data(), x.raw_data());
+  EXPECT_THAT(elements<std::uint8_t>(cast(vec<std::int8_t>({-1}), ElementType::kUint8)), ::testing::ElementsAre(255));
+  EXPECT_THAT(elements<bool>(cast(vec<std::uint8_t>({0, 1, 2}), ElementType::kBool)),
+              ::testing::ElementsAre(false, true, true));
+  EXPECT_EQ(cast(Tensor::allocate(ElementType::kInt4, {2}), ElementType::kUint4).type_string(), "uint4[2]");
+  EXPECT_EQ(reason_of([&] { cast(x, ElementType::kInt64); }), "op.type");
+  EXPECT_EQ(reason_of([&] { cast(Tensor::allocate(ElementType::kInt4, {2}), ElementType::kInt8); }), "op.type");
+  EXPECT_EQ(reason_of([&] { cast(Tensor::scalar(std::string("x")), ElementType::kInt64); }), "op.type");
+  EXPECT_EQ(reason_of([&] { cast(x, ElementType::kString); }), "op.attribute");
+  EXPECT_EQ(reason_of([&] { cast(x, static_cast<ElementType>(99)); }), "op.attribute");
+}
+
 }  // namespace
 }  // namespace lanner::kernels::testing

@@ -5,6 +5,8 @@
 // into a padded form in which each row is split by phase (position modulo stride), so that every tap of a stretch of
 // neighbouring outputs reads neighbouring elements and no edge needs a test. Then blocks of output channels times
 // stretches of outputs are summed in registers.
+#include "kernels/conv.h"
+
 #include <algorithm>
 #include <array>
 #include <cstdint>
@@ -15,7 +17,6 @@
 #include "kernels/broadcast.h"
 #include "kernels/gemm.h"
 #include "kernels/kernel.h"
-#include "kernels/window.h"
 #include "tensor/dispatch.h"
 
 namespace lanner::kernels {
@@ -29,17 +30,12 @@ constexpr std::int64_t kStretch = 32 / static_cast<std::int64_t>(sizeof(T));
 // Products that are summed before the partial sum joins the total, which bounds the rounding error.
 constexpr std::int64_t kSumBlock = 256;
 
-struct Convolution {
-  Window window;
-  std::int64_t batch;
-  std::int64_t groups;
-  std::int64_t inputs;   // channels a group
-  std::int64_t outputs;  // channels a group
+struct Convolution : ConvProblem {
   // The padded form: [batch, groups * inputs, depth, height, phase, pitch].
-  std::int64_t depth;
-  std::int64_t height;
-  std::int64_t phases;  // those that some tap reads
-  std::int64_t pitch;
+  std::int64_t depth = 0;
+  std::int64_t height = 0;
+  std::int64_t phases = 0;  // those that some tap reads
+  std::int64_t pitch = 0;
 
   std::int64_t row_size() const { return phases * pitch; }
   std::int64_t channel_size() const { return depth * height * row_size(); }
@@ -187,61 +183,81 @@ bool is_pointwise(const Window& window) {
 
 }  // namespace
 
-std::unique_ptr<Kernel> make_Conv(const KernelInfo& info) {
-  const std::int64_t groups = info.attributes.get_int("group", 1);
+ConvAttributes parse_conv(const tensor::Attributes& attributes) {
+  const std::int64_t groups = attributes.get_int("group", 1);
   if (groups < 1) base::invalid("op.attribute", "attribute 'group' must be positive, but is {}", groups);
-  return make_kernel([groups, attributes = parse_window(info.attributes)](KernelContext& context) {
+  return {groups, parse_window(attributes)};
+}
+
+ConvProblem make_conv_problem(const ConvAttributes& attributes, const Shape& x, const Shape& w) {
+  if (x.rank() < 3 || w.rank() != x.rank()) {
+    base::invalid("op.rank", "inputs 'X' and 'W' must have one rank of at least 3, but have shapes {} and {}",
+                  x.to_string(), w.to_string());
+  }
+  const std::int64_t groups = attributes.groups;
+  if (x[1] % groups != 0 || w[0] % groups != 0 || w[1] != x[1] / groups) {
+    base::invalid("op.shape", "weights of shape {} do not fit an input of shape {} in {} groups", w.to_string(),
+                  x.to_string(), groups);
+  }
+  const auto kernel = w.dims().subspan(2);
+  if (!attributes.window.kernel.empty() && !std::ranges::equal(attributes.window.kernel, kernel)) {
+    base::invalid("op.shape", "attribute 'kernel_shape' [{}] differs from the weights' shape {}",
+                  fmt::join(attributes.window.kernel, ","), w.to_string());
+  }
+  return {make_window(attributes.window, x, kernel), x[0], groups, x[1] / groups, w[0] / groups};
+}
+
+void check_conv_bias(const ConvProblem& problem, const Tensor& bias) {
+  if (bias.shape() == Shape{problem.groups * problem.outputs}) return;
+  base::invalid("op.shape", "input 'B' must have shape [{}], but has {}", problem.groups * problem.outputs,
+                bias.shape().to_string());
+}
+
+template <typename T>
+void convolve(KernelContext& context, const ConvProblem& problem, const T* x, const T* w, const T* bias, T* y) {
+  Convolution conv{problem};
+  const Window& window = conv.window;
+  const std::int64_t maps = conv.groups * conv.outputs;
+  const std::int64_t plane = window.output[0] * window.output[1] * window.output[2];
+  if (conv.batch * maps * plane == 0) return;
+  if (is_pointwise(window)) {
+    for (std::int64_t i = 0; i < conv.batch * conv.groups; ++i) {
+      multiply<T>(context.threads(), conv.outputs, plane, conv.inputs,
+                  {w + i % conv.groups * conv.outputs * conv.inputs, conv.inputs, 1},
+                  {x + i * conv.inputs * plane, plane, 1}, y + i * conv.outputs * plane, plane);
+    }
+    if (bias != nullptr) add_bias(context.threads(), conv.batch * maps, maps, plane, bias, y);
+    return;
+  }
+  conv.depth = (window.output[0] - 1) * window.stride[0] + window.extent(0);
+  conv.height = (window.output[1] - 1) * window.stride[1] + window.extent(1);
+  conv.phases = std::min(window.stride[2], window.extent(2));
+  conv.pitch = (window.output[2] + kStretch<T> - 1) / kStretch<T> * kStretch<T> +
+               (window.kernel[2] - 1) * window.dilation[2] / window.stride[2];
+  Tensor padded = context.allocate_scratch(
+      element_type_of<T>(), {conv.batch, conv.groups * conv.inputs, conv.depth, conv.height, conv.phases, conv.pitch});
+  copy_padded(conv, context.threads(), x, padded.data<T>());
+  convolve(conv, context.threads(), padded.data<T>(), w, bias, y);
+}
+
+template void convolve(KernelContext&, const ConvProblem&, const float*, const float*, const float*, float*);
+template void convolve(KernelContext&, const ConvProblem&, const double*, const double*, const double*, double*);
+template void convolve(KernelContext&, const ConvProblem&, const std::uint32_t*, const std::uint32_t*,
+                       const std::uint32_t*, std::uint32_t*);
+
+std::unique_ptr<Kernel> make_Conv(const KernelInfo& info) {
+  return make_kernel([attributes = parse_conv(info.attributes)](KernelContext& context) {
     const Tensor& x = context.input(0);
     const Tensor& w = context.input(1);
     const Tensor* b = context.optional_input(2);
-    const Shape& x_shape = x.shape();
-    const Shape& w_shape = w.shape();
     if (x.element_type() != w.element_type() || (b != nullptr && b->element_type() != x.element_type())) {
       base::invalid("op.type", "all inputs must have one element type");
     }
-    if (x.rank() < 3 || w.rank() != x.rank()) {
-      base::invalid("op.rank", "inputs 'X' and 'W' must have one rank of at least 3, but have shapes {} and {}",
-                    x_shape.to_string(), w_shape.to_string());
-    }
-    const std::int64_t maps = w_shape[0];
-    if (x_shape[1] % groups != 0 || maps % groups != 0 || w_shape[1] != x_shape[1] / groups) {
-      base::invalid("op.shape", "weights of shape {} do not fit an input of shape {} in {} groups", w_shape.to_string(),
-                    x_shape.to_string(), groups);
-    }
-    if (b != nullptr && b->shape() != Shape{maps}) {
-      base::invalid("op.shape", "input 'B' must have shape [{}], but has {}", maps, b->shape().to_string());
-    }
-    const auto kernel = w_shape.dims().subspan(2);
-    if (!attributes.kernel.empty() && !std::ranges::equal(attributes.kernel, kernel)) {
-      base::invalid("op.shape", "attribute 'kernel_shape' [{}] differs from the weights' shape {}",
-                    fmt::join(attributes.kernel, ","), w_shape.to_string());
-    }
-    Convolution conv{
-        make_window(attributes, x_shape, kernel), x_shape[0], groups, x_shape[1] / groups, maps / groups, 0, 0, 0, 0};
-    const Window& window = conv.window;
-    Tensor& y = context.allocate_output(0, x.element_type(), window.output_shape(conv.batch, maps));
-    if (y.element_count() == 0) return;
+    const ConvProblem problem = make_conv_problem(attributes, x.shape(), w.shape());
+    if (b != nullptr) check_conv_bias(problem, *b);
+    Tensor& y = context.allocate_output(0, x.element_type(), problem.output_shape());
     tensor::dispatch(tensor::FloatTypes{}, x.element_type(), "Conv", [&]<typename T>() {
-      const T* bias = b != nullptr ? b->data<T>() : nullptr;
-      const std::int64_t plane = window.output[0] * window.output[1] * window.output[2];
-      if (is_pointwise(window)) {
-        for (std::int64_t i = 0; i < conv.batch * groups; ++i) {
-          multiply<T>(context.threads(), conv.outputs, plane, conv.inputs,
-                      {w.data<T>() + i % groups * conv.outputs * conv.inputs, conv.inputs, 1},
-                      {x.data<T>() + i * conv.inputs * plane, plane, 1}, y.data<T>() + i * conv.outputs * plane, plane);
-        }
-        if (bias != nullptr) add_bias(context.threads(), conv.batch * maps, maps, plane, bias, y.data<T>());
-        return;
-      }
-      conv.depth = (window.output[0] - 1) * window.stride[0] + window.extent(0);
-      conv.height = (window.output[1] - 1) * window.stride[1] + window.extent(1);
-      conv.phases = std::min(window.stride[2], window.extent(2));
-      conv.pitch = (window.output[2] + kStretch<T> - 1) / kStretch<T> * kStretch<T> +
-                   (window.kernel[2] - 1) * window.dilation[2] / window.stride[2];
-      Tensor padded = context.allocate_scratch(
-          x.element_type(), {conv.batch, x_shape[1], conv.depth, conv.height, conv.phases, conv.pitch});
-      copy_padded(conv, context.threads(), x.data<T>(), padded.data<T>());
-      convolve(conv, context.threads(), padded.data<T>(), w.data<T>(), bias, y.data<T>());
+      convolve<T>(context, problem, x.data<T>(), w.data<T>(), b != nullptr ? b->data<T>() : nullptr, y.data<T>());
     });
   });
 }

@@ -51,5 +51,18 @@ TEST(CumSum, RefusesNonsense) {
   EXPECT_EQ(reason_of([&] { run("CumSum", {Tensor::of<bool>({1}, {true}), Tensor::scalar(I{0})}); }), "op.type");
 }
 
+TEST(CumProd, FollowsTheDocumentsExample) {
+  const Tensor data = Tensor::of<float>({3}, {1, 2, 3});
+  const Tensor axis = Tensor::scalar(I{0});
+  EXPECT_THAT(elements<float>(run("CumProd", {data, axis})), ElementsAre(1, 2, 6));
+  EXPECT_THAT(elements<float>(run("CumProd", {data, axis}, kind(1, 0))), ElementsAre(1, 1, 2));
+  EXPECT_THAT(elements<float>(run("CumProd", {data, axis}, kind(0, 1))), ElementsAre(6, 6, 3));
+  EXPECT_THAT(elements<float>(run("CumProd", {data, axis}, kind(1, 1))), ElementsAre(6, 3, 1));
+  const Tensor rows = Tensor::of<std::int32_t>({2, 3}, {1, 2, 3, 4, 5, 1 << 30});
+  EXPECT_THAT(elements<std::int32_t>(run("CumProd", {rows, axis})), ElementsAre(1, 2, 3, 4, 10, -1073741824));
+  EXPECT_THAT(elements<std::int32_t>(run("CumProd", {rows, axis}, kind(1, 0))), ElementsAre(1, 1, 1, 1, 2, 3));
+  EXPECT_EQ(reason_of([&] { run("CumProd", {data, Tensor::scalar(I{1})}); }), "op.axis");
+}
+
 }  // namespace
 }  // namespace lanner::kernels::testing

@@ -201,6 +201,54 @@ template void multiply(int, std::int64_t, std::int64_t, std::int64_t, Matrix<std
 template void multiply(int, std::int64_t, std::int64_t, std::int64_t, Matrix<std::uint64_t>, Matrix<std::uint64_t>,
                        std::uint64_t*, std::int64_t);
 
+MatMulPlan plan_matmul(const Shape& a, const Shape& b) {
+  if (a.rank() == 0 || b.rank() == 0) base::invalid("op.rank", "a matrix product takes no scalars");
+  MatMulPlan plan;
+  plan.m = a.rank() == 1 ? 1 : a[a.rank() - 2];
+  plan.k = a[a.rank() - 1];
+  const std::int64_t b_rows = b[std::max(b.rank() - 2, 0)];
+  plan.n = b.rank() == 1 ? 1 : b[b.rank() - 1];
+  if (plan.k != b_rows) {
+    base::invalid("op.shape", "cannot multiply {} by {}: {} columns against {} rows", a.to_string(), b.to_string(),
+                  plan.k, b_rows);
+  }
+  plan.a_batch = Shape(a.dims().first(static_cast<std::size_t>(std::max(a.rank() - 2, 0))));
+  plan.b_batch = Shape(b.dims().first(static_cast<std::size_t>(std::max(b.rank() - 2, 0))));
+  plan.batch = broadcast_shape(plan.a_batch, plan.b_batch);
+  plan.shape = plan.batch;
+  if (a.rank() > 1) plan.shape.push_back(plan.m);
+  if (b.rank() > 1) plan.shape.push_back(plan.n);
+  return plan;
+}
+
+template <typename T>
+void multiply(int threads, const MatMulPlan& plan, const T* a, const T* b, T* y) {
+  const auto [m, n, k] = std::array{plan.m, plan.n, plan.k};
+  if (plan.shape.element_count() == 0) return;
+  const std::int64_t batch_count = plan.batch.element_count();
+  if (plan.b_batch.element_count() == 1) {  // all of a's matrices times one: a single tall product
+    multiply<T>(threads, batch_count * m, n, k, {a, k, 1}, {b, n, 1}, y, n);
+    return;
+  }
+  const BroadcastPlan loop = plan_broadcast(plan.batch, {&plan.a_batch, &plan.b_batch});
+  const std::int64_t grain =
+      std::max<std::int64_t>(1, kElementGrain / std::max<std::int64_t>(m * n, 1) / std::max<std::int64_t>(k, 1));
+  base::parallel_for(threads, batch_count, grain, [&, m = m, n = n, k = k](std::int64_t begin, std::int64_t end) {
+    for_each_row<2>(
+        loop, begin, end, [&](std::int64_t out, const std::array<std::int64_t, 2>& offsets, std::int64_t count) {
+          for (std::int64_t i = 0; i < count; ++i) {
+            multiply<T>(1, m, n, k, {a + (offsets[0] + i * loop.strides[0][0]) * m * k, k, 1},
+                        {b + (offsets[1] + i * loop.strides[1][0]) * k * n, n, 1}, y + (out + i) * m * n, n);
+          }
+        });
+  });
+}
+
+template void multiply(int, const MatMulPlan&, const float*, const float*, float*);
+template void multiply(int, const MatMulPlan&, const double*, const double*, double*);
+template void multiply(int, const MatMulPlan&, const std::uint32_t*, const std::uint32_t*, std::uint32_t*);
+template void multiply(int, const MatMulPlan&, const std::uint64_t*, const std::uint64_t*, std::uint64_t*);
+
 namespace {
 
 using ProductTypes = tensor::TypeList<float, double, std::int32_t, std::int64_t, std::uint32_t, std::uint64_t>;
@@ -223,53 +271,16 @@ void check_same_type(const Tensor& a, const Tensor& b) {
                 element_type_name(a.element_type()), element_type_name(b.element_type()));
 }
 
-// NumPy's matmul: a 1-D operand becomes a row (left) or a column (right), whose dimension is dropped again.
 void run_matmul(KernelContext& context) {
   const Tensor& a = context.input(0);
   const Tensor& b = context.input(1);
   check_same_type(a, b);
-  const Shape& a_shape = a.shape();
-  const Shape& b_shape = b.shape();
-  if (a.rank() == 0 || b.rank() == 0) base::invalid("op.rank", "a matrix product takes no scalars");
-  const std::int64_t m = a.rank() == 1 ? 1 : a_shape[a.rank() - 2];
-  const std::int64_t k = a_shape[a.rank() - 1];
-  const std::int64_t b_rows = b_shape[std::max(b.rank() - 2, 0)];
-  const std::int64_t n = b.rank() == 1 ? 1 : b_shape[b.rank() - 1];
-  if (k != b_rows) {
-    base::invalid("op.shape", "cannot multiply {} by {}: {} columns against {} rows", a_shape.to_string(),
-                  b_shape.to_string(), k, b_rows);
-  }
-  const Shape a_batch(a_shape.dims().first(static_cast<std::size_t>(std::max(a.rank() - 2, 0))));
-  const Shape b_batch(b_shape.dims().first(static_cast<std::size_t>(std::max(b.rank() - 2, 0))));
-  const Shape batch = broadcast_shape(a_batch, b_batch);
-  Shape shape = batch;
-  if (a.rank() > 1) shape.push_back(m);
-  if (b.rank() > 1) shape.push_back(n);
-  Tensor& y = context.allocate_output(0, a.element_type(), shape);
-  if (y.element_count() == 0) return;
+  const MatMulPlan plan = plan_matmul(a.shape(), b.shape());
+  Tensor& y = context.allocate_output(0, a.element_type(), plan.shape);
   tensor::dispatch(ProductTypes{}, a.element_type(), "MatMul", [&]<typename T>() {
     using W = WrappingType<T>;
-    const auto* a_data = static_cast<const W*>(a.raw_data());
-    const auto* b_data = static_cast<const W*>(b.raw_data());
-    auto* y_data = static_cast<W*>(y.raw_data());
-    const std::int64_t batch_count = batch.element_count();
-    if (b_batch.element_count() == 1) {  // all of a's matrices times one: a single tall product
-      multiply<W>(context.threads(), batch_count * m, n, k, {a_data, k, 1}, {b_data, n, 1}, y_data, n);
-      return;
-    }
-    const BroadcastPlan plan = plan_broadcast(batch, {&a_batch, &b_batch});
-    const std::int64_t grain =
-        std::max<std::int64_t>(1, kElementGrain / std::max<std::int64_t>(m * n, 1) / std::max<std::int64_t>(k, 1));
-    base::parallel_for(context.threads(), batch_count, grain, [&](std::int64_t begin, std::int64_t end) {
-      for_each_row<2>(plan, begin, end,
-                      [&](std::int64_t out, const std::array<std::int64_t, 2>& offsets, std::int64_t count) {
-                        for (std::int64_t i = 0; i < count; ++i) {
-                          multiply<W>(1, m, n, k, {a_data + (offsets[0] + i * plan.strides[0][0]) * m * k, k, 1},
-                                      {b_data + (offsets[1] + i * plan.strides[1][0]) * k * n, n, 1},
-                                      y_data + (out + i) * m * n, n);
-                        }
-                      });
-    });
+    multiply(context.threads(), plan, static_cast<const W*>(a.raw_data()), static_cast<const W*>(b.raw_data()),
+             static_cast<W*>(y.raw_data()));
   });
 }
 

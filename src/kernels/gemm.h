@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "lanner/tensor.h"
+
 namespace lanner::kernels {
 
 // A read-only matrix with any strides (in elements), so that a transpose costs nothing to describe.
@@ -19,5 +21,24 @@ struct Matrix {
 template <typename T>
 void multiply(int threads, std::int64_t m, std::int64_t n, std::int64_t k, Matrix<T> a, Matrix<T> b, T* y,
               std::int64_t y_stride);
+
+// NumPy's matmul: matrices with leading dimensions that broadcast. A 1-D operand is a row (left) or a column (right),
+// whose dimension is dropped again.
+struct MatMulPlan {
+  std::int64_t m;
+  std::int64_t n;
+  std::int64_t k;
+  Shape a_batch;
+  Shape b_batch;
+  Shape batch;
+  Shape shape;  // of the result
+};
+
+// Throws `op.rank`, `op.shape` for operands that cannot be multiplied.
+MatMulPlan plan_matmul(const Shape& a, const Shape& b);
+
+// The plan's product of dense arrays. T is as above.
+template <typename T>
+void multiply(int threads, const MatMulPlan& plan, const T* a, const T* b, T* y);
 
 }  // namespace lanner::kernels

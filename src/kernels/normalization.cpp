@@ -1,5 +1,5 @@
-// BatchNormalization (inference), InstanceNormalization, LayerNormalization and LRN for float32 and float64.
-// Means and variances are summed in double precision, the variance around the mean.
+// BatchNormalization (inference), InstanceNormalization, LayerNormalization, LpNormalization and LRN for float32 and
+// float64. Means and variances are summed in double precision, the variance around the mean.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -279,6 +279,45 @@ std::unique_ptr<Kernel> make_LRN(const KernelInfo& info) {
           }
           for (std::int64_t j = 0; j < plane; ++j) {
             to[j] = from[j] / std::pow(static_cast<T>(bias) + factor * to[j], static_cast<T>(beta));
+          }
+        }
+      });
+    });
+  });
+}
+
+// Y = X / norm along an axis, the norm the sum of sizes (p = 1) or the root of the sum of squares (p = 2); 0 where the
+// norm is 0.
+std::unique_ptr<Kernel> make_LpNormalization(const KernelInfo& info) {
+  const std::int64_t wanted = info.attributes.get_int("axis", -1);
+  const std::int64_t p = info.attributes.get_int("p", 2);
+  if (p != 1 && p != 2) base::invalid("op.attribute", "attribute 'p' must be 1 or 2, but is {}", p);
+  return make_kernel([wanted, p](KernelContext& context) {
+    const Tensor& x = context.input(0);
+    const Shape& shape = x.shape();
+    const int axis = normalize_axis(wanted, shape.rank());
+    Tensor& y = context.allocate_output(0, x.element_type(), shape);
+    if (y.element_count() == 0) return;
+    const std::int64_t outer = shape.element_count(0, axis);
+    const std::int64_t dim = shape[axis];
+    const std::int64_t inner = shape.element_count(axis + 1, shape.rank());
+    tensor::dispatch(tensor::FloatTypes{}, x.element_type(), "LpNormalization", [&]<typename T>() {
+      const T* from = x.data<T>();
+      T* to = y.data<T>();
+      base::parallel_for(context.threads(), outer, grain_for(dim * inner), [=](std::int64_t begin, std::int64_t end) {
+        std::vector<double> norms(static_cast<std::size_t>(inner));
+        for (std::int64_t i = begin; i < end; ++i) {
+          const T* in = from + i * dim * inner;
+          T* out = to + i * dim * inner;
+          std::ranges::fill(norms, 0.0);
+          for (std::int64_t j = 0; j < dim * inner; ++j) {
+            const auto value = static_cast<double>(in[j]);
+            norms[static_cast<std::size_t>(j % inner)] += p == 1 ? std::fabs(value) : value * value;
+          }
+          if (p == 2) std::ranges::transform(norms, norms.begin(), [](double sum) { return std::sqrt(sum); });
+          for (std::int64_t j = 0; j < dim * inner; ++j) {
+            const double norm = norms[static_cast<std::size_t>(j % inner)];
+            out[j] = norm == 0 ? T{0} : static_cast<T>(static_cast<double>(in[j]) / norm);
           }
         }
       });

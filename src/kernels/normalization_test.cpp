@@ -57,5 +57,20 @@ TEST(LRN, SumsSquaresOfNeighbouringChannels) {
   EXPECT_EQ(reason_of([&] { run("LRN", {x}); }), "op.attribute");
 }
 
+TEST(LpNormalization, DividesByTheNormOfItsAxis) {
+  const Tensor x = Tensor::of<float>({2, 3, 2}, {3, 0, -4, 0, 0, 0, 1, 2, 2, -1, 2, 2});
+  const auto norm = [&](std::int64_t axis, std::int64_t p, int threads = 1) {
+    return elements<float>(run("LpNormalization", {x}, attributes({{"axis", axis}, {"p", p}}), threads));
+  };
+  EXPECT_THAT(norm(1, 2), ::testing::ElementsAre(0.6f, 0, -0.8f, 0, 0, 0, 1.0f / 3, 2.0f / 3, 2.0f / 3, -1.0f / 3,
+                                                 2.0f / 3, 2.0f / 3));
+  EXPECT_THAT(norm(1, 1), ::testing::ElementsAre(3.0f / 7, 0, -4.0f / 7, 0, 0, 0, 0.2f, 0.4f, 0.4f, -0.2f, 0.4f, 0.4f));
+  EXPECT_THAT(norm(0, 1, 3), ::testing::ElementsAre(0.75f, 0, -2.0f / 3, 0, 0, 0, 0.25f, 1, 1.0f / 3, -1, 1, 1));
+  EXPECT_EQ(elements<float>(run("LpNormalization", {x})), norm(2, 2));
+  EXPECT_EQ(run("LpNormalization", {Tensor::allocate(ElementType::kFloat32, {2, 0})}).shape(), Shape({2, 0}));
+  EXPECT_EQ(reason_of([&] { norm(3, 2); }), "op.axis");
+  EXPECT_EQ(reason_of([&] { norm(0, 3); }), "op.attribute");
+}
+
 }  // namespace
 }  // namespace lanner::kernels::testing

@@ -1,9 +1,11 @@
-// ScatterElements and ScatterND: a copy of a tensor with some elements replaced by, or combined with, updates. Updates
-// apply in their order, so that with repeated indices the last one wins and sums do not depend on threads.
+// ScatterElements, ScatterND and TensorScatter: a copy of a tensor with some elements replaced by, or combined with,
+// updates. Updates apply in their order, so that with repeated indices the last one wins and sums do not depend on
+// threads.
 #include <algorithm>
 #include <cmath>
 #include <string>
 #include <type_traits>
+#include <vector>
 
 #include "base/fail.h"
 #include "kernels/index_list.h"
@@ -179,6 +181,61 @@ std::unique_ptr<Kernel> make_ScatterND(const KernelInfo& info) {
         for (int k = 0; k < used; ++k) offset = offset * to[k] + checked_index(at[i * tuple + k], to[k]);
         T* row = target + offset * run;
         for (std::int64_t j = 0; j < run; ++j) apply(row[j], source[i * run + j]);
+      }
+    });
+  });
+}
+
+// A cache with an update written along one axis of each item of the batch, from the item's own index on.
+std::unique_ptr<Kernel> make_TensorScatter(const KernelInfo& info) {
+  const std::int64_t wanted = info.attributes.get_int("axis", -2);
+  const std::string mode = info.attributes.get_string("mode", "linear");
+  if (mode != "linear" && mode != "circular") {
+    base::invalid("op.attribute", "attribute 'mode' must be linear or circular, but is '{}'", mode);
+  }
+  return make_kernel([wanted, circular = mode == "circular"](KernelContext& context) {
+    const Tensor& cache = context.input(0);
+    const Tensor& update = context.input(1);
+    require_same_type(cache, update);
+    const Shape to = cache.shape();
+    const int axis = normalize_axis(wanted, to.rank());
+    if (axis == 0) base::invalid("op.axis", "the axis of TensorScatter must not be that of the batch");
+    Shape expected = to;
+    if (update.rank() == to.rank()) expected[axis] = std::min(to[axis], update.shape()[axis]);
+    if (!(update.shape() == expected)) {
+      base::invalid("op.shape", "an update of shape {} does not fit a cache of shape {} along axis {}",
+                    update.shape().to_string(), to.to_string(), axis);
+    }
+    const std::int64_t length = expected[axis];
+    std::vector<std::int64_t> starts(static_cast<std::size_t>(to[0]), 0);
+    if (const Tensor* indices = context.optional_input(2)) {
+      starts = read_indices(*indices, "write_indices");
+      if (indices->shape() != Shape{to[0]}) {
+        base::invalid("op.shape", "input 'write_indices' must have shape [{}], but has {}", to[0],
+                      indices->shape().to_string());
+      }
+    }
+    for (std::int64_t& start : starts) {
+      if (circular && to[axis] != 0) {
+        start %= to[axis];
+        if (start < 0) start += to[axis];
+      } else if (start < 0 || start > to[axis] - length) {
+        base::invalid("op.index", "{} elements do not fit at index {} of {}", length, start, to[axis]);
+      }
+    }
+    Tensor& out = context.take_first_input();
+    if (update.element_count() == 0) return;
+    const std::int64_t planes = to.element_count(1, axis);  // of an item
+    const std::int64_t inner = to.element_count(axis + 1, to.rank());
+    dispatch_moved(cache.element_type(), [&]<typename T>() {
+      const T* from = static_cast<const T*>(update.raw_data());
+      T* target = static_cast<T*>(out.raw_data());
+      for (std::int64_t plane = 0; plane < to[0] * planes;
+           ++plane, from += length * inner, target += to[axis] * inner) {
+        const std::int64_t start = starts[static_cast<std::size_t>(plane / planes)];
+        const std::int64_t first = std::min(length, to[axis] - start);  // before it wraps
+        std::copy_n(from, first * inner, target + start * inner);
+        std::copy_n(from + first * inner, (length - first) * inner, target);
       }
     });
   });

@@ -129,5 +129,31 @@ TEST(ScatterND, RefusesWhatDoesNotMatch) {
   EXPECT_EQ(reason_of([&] { run("ScatterND", {data, Tensor::scalar(I{0}), one}); }), "op.rank");
 }
 
+TEST(TensorScatter, WritesAtEachItemsIndex) {
+  const Tensor cache = run("ConstantOfShape", {vec<std::int64_t>({2, 2, 3, 2})});
+  const Tensor update = Tensor::of<float>({2, 2, 2, 2}, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16});
+  const auto scatter = [&](const Tensor& indices, const std::string& mode) {
+    return elements<float>(run("TensorScatter", {cache, update, indices}, attributes({{"mode", mode}})));
+  };
+  EXPECT_THAT(scatter(vec<std::int64_t>({1, 0}), "linear"),
+              ::testing::ElementsAre(0, 0, 1, 2, 3, 4, 0, 0, 5, 6, 7, 8, 9, 10, 11, 12, 0, 0, 13, 14, 15, 16, 0, 0));
+  EXPECT_EQ(scatter({}, "linear"), scatter(vec<std::int64_t>({0, 0}), "linear"));
+  EXPECT_THAT(scatter(vec<std::int64_t>({2, -2}), "circular"),
+              ::testing::ElementsAre(3, 4, 0, 0, 1, 2, 7, 8, 0, 0, 5, 6, 0, 0, 9, 10, 11, 12, 0, 0, 13, 14, 15, 16));
+  EXPECT_EQ(reason_of([&] { scatter(vec<std::int64_t>({2, 0}), "linear"); }), "op.index");
+  EXPECT_EQ(reason_of([&] { scatter(vec<std::int64_t>({-1, 0}), "linear"); }), "op.index");
+  EXPECT_EQ(reason_of([&] { scatter(vec<std::int64_t>({INT64_MAX, 0}), "linear"); }), "op.index");
+  EXPECT_EQ(reason_of([&] { scatter(vec<std::int64_t>({0}), "linear"); }), "op.shape");
+  EXPECT_EQ(reason_of([&] { scatter({}, "spiral"); }), "op.attribute");
+  const auto reason = [&](const Tensor& written, std::int64_t axis) {
+    return reason_of([&] { run("TensorScatter", {cache, written}, attributes({{"axis", axis}})); });
+  };
+  EXPECT_EQ(reason(update, 0), "op.axis");
+  EXPECT_EQ(reason(update, 4), "op.axis");
+  EXPECT_EQ(reason(update, 1), "op.shape");
+  EXPECT_EQ(reason(update.reshaped({2, 4, 2}), 2), "op.shape");
+  EXPECT_EQ(reason(run("ConstantOfShape", {vec<std::int64_t>({2, 2, 4, 2})}), 2), "op.shape");
+}
+
 }  // namespace
 }  // namespace lanner::kernels::testing
