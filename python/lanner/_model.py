@@ -212,8 +212,8 @@ def compile(
     device: "cpu".
     disable_rules: names of rewrite rules to leave out; "all" for every one.
     deny: "OP", "OP@BACKEND" or "@BACKEND": what to keep from a backend.
-    min_subgraph: how many operators a backend's subgraph must have at least, where none of them is a convolution or product
-        of a million operations or more.
+    min_subgraph: how many operators a backend's subgraph must have at least, where none of them is a convolution or
+        product of a million operations or more.
     config: a TOML file with threads, lanes, precision, tolerance, samples, tune, memory, disable-rule and deny, for those
         not given here.
     tune: how algorithms of convolutions and matrix products are chosen: "off", the default, by what they are expected to

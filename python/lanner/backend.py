@@ -1,10 +1,10 @@
-"""Lanner behind ONNX's backend interface (onnx.backend.base), for tools and tests that speak it; needs the package `onnx`.
+"""Lanner behind ONNX's backend interface (onnx.backend.base), for tools and tests; needs the package `onnx`.
 
     import lanner.backend
     outputs = lanner.backend.prepare(onnx_model).run([array, ...])
 
-Inputs are given in the model's order, as a list, or by name, as a mapping; a single array is a list of one. Outputs come in
-the model's order. Keyword arguments are those of lanner.compile. Errors are lanner.Error.
+Inputs are given in the model's order, as a list, or by name, as a mapping; a single array is a list of one. Outputs come
+in the model's order. Keyword arguments are those of lanner.compile. Errors are lanner.Error.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class LannerBackendRep(onnx.backend.base.BackendRep):
         self._outputs = [value.name for value in model.outputs]
 
     def run(self, inputs, **kwargs):
-        """The outputs, as a tuple that takes names for indices, too. Inputs with defaults may be left out, all together."""
+        """The outputs, as a tuple that takes names as indices, too. Inputs with defaults may be left out together."""
         if kwargs:
             raise TypeError(f"run() takes no {', '.join(kwargs)}")
         results = self.model.run(self._by_name(inputs))

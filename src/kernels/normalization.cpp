@@ -59,6 +59,40 @@ std::vector<T> read_channels(KernelContext& context, int index, std::int64_t cha
   return values;
 }
 
+// Moves the statistics of each channel towards the batch's, as outputs 1 and 2, and becomes the batch's.
+template <typename T>
+void learn(KernelContext& context, const Tensor& x, float momentum, std::vector<T>& mean, std::vector<T>& variance) {
+  const auto channels = static_cast<std::int64_t>(mean.size());
+  const std::int64_t plane = x.rank() <= 2 ? 1 : x.shape().element_count(2, x.rank());
+  const std::int64_t planes = plane == 0 ? 0 : x.element_count() / plane;
+  const std::int64_t count = channels == 0 ? 0 : x.element_count() / channels;
+  for (int index : {1, 2}) {
+    const Tensor& given = context.input(2 + index);
+    std::vector<T>& values = index == 1 ? mean : variance;
+    std::vector<T> batch(values.size());
+    base::parallel_for(context.threads(), channels, grain_for(count), [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t c = begin; c < end; ++c) {
+        const auto k = static_cast<std::size_t>(c);
+        double sum = 0;
+        for (std::int64_t i = c; i < planes; i += channels) {
+          for (const T* at = x.data<T>() + i * plane; at != x.data<T>() + (i + 1) * plane; ++at) {
+            const double difference = index == 1 ? *at : (*at - mean[k]) * static_cast<double>(*at - mean[k]);
+            sum += difference;
+          }
+        }
+        batch[k] = static_cast<T>(sum / static_cast<double>(count));
+      }
+    });
+    tensor::dispatch(tensor::FloatTypes{}, given.element_type(), "a normalization's statistics", [&]<typename P>() {
+      P* out = context.allocate_output(index, given.element_type(), given.shape()).template data<P>();
+      for (std::size_t k = 0; k < values.size(); ++k) {
+        out[k] = static_cast<P>(values[k] * static_cast<T>(momentum) + batch[k] * static_cast<T>(1 - momentum));
+      }
+    });
+    values = std::move(batch);
+  }
+}
+
 void require_channels(const Tensor& x, int least_rank) {
   if (x.rank() < least_rank) {
     base::invalid("op.rank", "the input must have rank {} or more, but has shape {}", least_rank,
@@ -68,15 +102,13 @@ void require_channels(const Tensor& x, int least_rank) {
 
 }  // namespace
 
-// Y = (X - mean) / sqrt(variance + epsilon) * scale + B, with one of each a channel.
+// Y = (X - mean) / sqrt(variance + epsilon) * scale + B, with one of each a channel. In training mean and variance are
+// those of the batch, and further outputs are the given ones moved towards them.
 std::unique_ptr<Kernel> make_BatchNormalization(const KernelInfo& info) {
   const float epsilon = info.attributes.get_float("epsilon", 1e-5f);
-  if (info.attributes.get_int("training_mode", 0) != 0) {
-    base::fail(ErrorCode::kUnimplemented, "op.attribute",
-               "BatchNormalization runs in inference mode only, but "
-               "attribute 'training_mode' is set");
-  }
-  return make_kernel([epsilon](KernelContext& context) {
+  const float momentum = info.attributes.get_float("momentum", 0.9f);
+  const bool training = info.attributes.get_int("training_mode", 0) != 0;
+  return make_kernel([epsilon, momentum, training](KernelContext& context) {
     const Tensor& x = context.input(0);
     require_channels(x, 1);
     const std::int64_t channels = x.rank() == 1 ? 1 : x.shape()[1];
@@ -84,8 +116,9 @@ std::unique_ptr<Kernel> make_BatchNormalization(const KernelInfo& info) {
     tensor::dispatch(tensor::FloatTypes{}, x.element_type(), "BatchNormalization", [&]<typename T>() {
       std::vector<T> factor = read_channels<T>(context, 1, channels);
       const std::vector<T> bias = read_channels<T>(context, 2, channels);
-      const std::vector<T> mean = read_channels<T>(context, 3, channels);
-      const std::vector<T> variance = read_channels<T>(context, 4, channels);
+      std::vector<T> mean = read_channels<T>(context, 3, channels);
+      std::vector<T> variance = read_channels<T>(context, 4, channels);
+      if (training) learn(context, x, momentum, mean, variance);
       if (y.element_count() == 0) return;
       for (std::size_t c = 0; c < factor.size(); ++c) factor[c] /= std::sqrt(variance[c] + static_cast<T>(epsilon));
       const std::int64_t plane = x.rank() <= 2 ? 1 : x.shape().element_count(2, x.rank());

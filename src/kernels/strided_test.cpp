@@ -85,9 +85,9 @@ TEST(CopyBlock, ReversesAndRepeats) {
   EXPECT_THAT(out, ::testing::ElementsAre(3, 2, 1, 3, 2, 1, 3, 2, 1));
 }
 
-TEST(CopyBlock, RefusesPackedTypes) {
+TEST(CopyBlock, RefusesWhatIsNoType) {
   std::uint8_t byte = 0;
-  EXPECT_EQ(reason_of([&] { copy_elements(1, ElementType::kInt4, 1, &byte, &byte); }), "op.type");
+  EXPECT_EQ(reason_of([&] { copy_elements(1, ElementType::kUndefined, 1, &byte, &byte); }), "op.type");
 }
 
 }  // namespace

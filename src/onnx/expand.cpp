@@ -45,8 +45,12 @@ struct Scope {
 
 const pb::OpSchema* function_schema(const pb::NodeProto& node,
                                     const std::function<bool(std::string_view)>& has_kernel) {
-  if (!node.domain().empty() || has_kernel(node.op_type())) return nullptr;
-  const pb::OpSchema* schema = pb::OpSchemaRegistry::Instance()->GetSchema(node.op_type(), newest_opset(), "");
+  if (node.domain().empty() && has_kernel(node.op_type())) return nullptr;
+  const auto& versions = pb::OpSchemaRegistry::DomainToVersionRange::Instance().Map();
+  const auto domain = versions.find(node.domain());
+  if (domain == versions.end()) return nullptr;
+  const pb::OpSchema* schema =
+      pb::OpSchemaRegistry::Instance()->GetSchema(node.op_type(), domain->second.second, node.domain());
   return schema != nullptr && (schema->HasFunction() || schema->HasContextDependentFunction()) ? schema : nullptr;
 }
 
@@ -161,6 +165,8 @@ class Expander {
   bool body_of(const pb::NodeProto& node, const Scope& scope, pb::FunctionProto& function) {
     const pb::OpSchema* schema = function_schema(node, has_kernel_);
     if (schema == nullptr) return false;
+    // Bodies of ONNX's own domain are written for several opsets.
+    const int opset = node.domain().empty() ? newest_opset() : pb::OpSchema::kUninitializedSinceVersion;
     pb::NodeProto call = node;
     for (const auto& [name, attribute] : schema->attributes()) {
       const auto has_name = [&name = name](const pb::AttributeProto& given) { return given.name() == name; };
@@ -168,14 +174,14 @@ class Expander {
       *call.add_attribute() = attribute.default_value;
     }
     if (schema->HasFunction()) {
-      const pb::FunctionProto* body = schema->GetFunction(newest_opset());
+      const pb::FunctionProto* body = schema->GetFunction(opset);
       if (body == nullptr) return false;
       function = *body;
     } else {
       std::vector<pb::TypeProto> types;
       for (const std::string& input : call.input()) types.push_back(scope.type_of(input));
       const pb::FunctionBodyBuildContextImpl context(call, types);
-      if (!schema->BuildContextDependentFunction(context, function, newest_opset())) return false;
+      if (!schema->BuildContextDependentFunction(context, function, opset)) return false;
     }
     pb::internal::AttributeBinder::BindAttributes(call, function);
     Renaming(call, function, fmt::format("{}/{}_{}_{}/", call.name(), call.op_type(), round_, ++count_))

@@ -311,9 +311,43 @@ std::int64_t opset_of(const pb::ModelProto& model) {
   return 0;
 }
 
+// Before opset 7 a PRelu had one slope a channel, and since then slopes broadcast, which the version converter leaves
+// out: gives them as many dimensions as there are behind the channels.
+void align_slopes(pb::ModelProto& model) {
+  for_each_graph(model, [](pb::GraphProto& graph) {
+    std::unordered_map<std::string, int> ranks;
+    for (const auto* list : {&graph.input(), &graph.value_info(), &graph.output()}) {
+      for (const pb::ValueInfoProto& info : *list) {
+        if (info.type().tensor_type().has_shape()) ranks[info.name()] = info.type().tensor_type().shape().dim_size();
+      }
+    }
+    Nodes nodes;
+    nodes.Swap(graph.mutable_node());
+    for (pb::NodeProto& node : nodes) {
+      const auto rank = node.input_size() == 2 ? ranks.find(node.input(0)) : ranks.end();
+      if (node.op_type() == "PRelu" && node.domain().empty() && rank != ranks.end() && rank->second > 2) {
+        pb::NodeProto& unsqueeze = *graph.add_node();
+        unsqueeze.set_op_type("Unsqueeze");
+        unsqueeze.add_input(node.input(1));
+        node.set_input(1, node.output(0) + "/slope");
+        unsqueeze.add_output(node.input(1));
+        pb::AttributeProto& axes = *unsqueeze.add_attribute();
+        axes.set_name("axes");
+        axes.set_type(pb::AttributeProto::INTS);
+        for (int axis = 1; axis < rank->second - 1; ++axis) axes.add_ints(axis);
+      }
+      graph.add_node()->Swap(&node);
+    }
+  });
+}
+
 void upgrade(pb::ModelProto& model) {
   const std::int64_t opset = opset_of(model);
   if (opset == 0 || opset == newest_opset()) return;
+  if (opset < 7) {
+    pb::shape_inference::InferShapes(model);
+    align_slopes(model);
+  }
   const auto imports = model.opset_import();
   try {
     model = pb::version_conversion::ConvertVersion(model, newest_opset());

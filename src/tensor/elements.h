@@ -1,6 +1,6 @@
 // C++ types for the element types that the language lacks: 16-, 8- and 4-bit floats, 4- and 2-bit integers. Each is one
-// element as it lies in memory. A float converts to float without loss, and is made of a float by rounding to the nearest,
-// ties to even, so that `T(a + b)` computes in float32 and rounds once; the formats are those of ONNX's documents.
+// element as it lies in memory. A float converts to float without loss, and is made of a float by rounding to the
+// nearest, ties to even, so that `T(a + b)` computes in float32 and rounds once; the formats are those of ONNX's documents.
 //
 // Elements below 8 bits take a byte each: its low bits, whose other bits are not read and are written as 0.
 #pragma once

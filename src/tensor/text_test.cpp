@@ -122,7 +122,10 @@ TEST(TensorText, RefusesMalformedTensors) {
                                       "bool[1]{true}",
                                       "string[1]{a}",
                                       "string[1]{\"a}",
-                                      "float16[1]{1}",
+                                      "float16[1]{0.1}",
+                                      "float8_e4m3fn[1]{449}",
+                                      "int4[1]{8}",
+                                      "uint2[1]{-1}",
                                       "float16[1]{1, 256}",
                                       "float32[1000000000000]{1}"}) {
     EXPECT_EQ(reason_of([&] { Scanner(text).tensor(); }), "program.syntax") << text;

@@ -1,14 +1,18 @@
 """The cases of onnx.backend.test and the lists of those that fail: what the tests and triage.py share.
 
-All cases of the kinds node, simple, pytorch-converted and pytorch-operator run, with the suite's own data, comparison and
-tolerances, in two forms: `native`, on native kernels without any rewrite rule, and `full`, with all rules and with oneDNN
-wherever it takes an operator. The kind "real" is left out: it is whole networks that were made to be downloaded, and those
-that come with the package compute nothing that the others do not.
+All cases of the kinds node, simple, pytorch-converted and pytorch-operator run, with the suite's own data, comparison
+and tolerances, in two forms: `native`, on native kernels without any rewrite rule, and `full`, with all rules and with
+oneDNN wherever it takes an operator. The kind "real", whole networks, runs in the second form alone, which is fast enough
+for them; the package has them with constants as weights, so nothing is downloaded.
 """
 
+import atexit
 import fnmatch
 import functools
+import os
 import re
+import shutil
+import tempfile
 import typing
 import warnings
 from pathlib import Path
@@ -52,12 +56,24 @@ def functions(form: str) -> dict[str, typing.Callable[[], None]]:
         warnings.simplefilter("ignore")  # of making the data
         suite = WholeRunner(Backend).test_cases
     cases = {}
-    for kind in ("Node", "Simple", "PyTorchConverted", "PyTorchOperator"):
+    kinds = ["Node", "Simple", "PyTorchConverted", "PyTorchOperator"]
+    if form == "full":
+        kinds.append("Real")
+        _keep_real_models_apart()
+    for kind in kinds:
         test = suite[f"OnnxBackend{kind}ModelTest"]
         for name in dir(test):
             if name.startswith("test_") and name.endswith("_cpu"):
                 cases[name.removesuffix("_cpu")] = functools.partial(getattr(test, name), None)
     return cases
+
+
+@functools.cache
+def _keep_real_models_apart():
+    """Whole networks are written to a folder before they run: one of the tests' own, not the user's."""
+    folder = tempfile.mkdtemp(prefix="lanner-conformance-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    os.environ["ONNX_MODELS"] = folder
 
 
 class Entry(typing.NamedTuple):

@@ -1,8 +1,8 @@
 """Runs the conformance suite, each case in a process of its own, and says what fails and why.
 
     python tests/conformance/triage.py [GLOB...]      prints failures by reason
-    python tests/conformance/triage.py --write        also rewrites expected_failures.txt: what fails now, with the reasons
-                                                      it had, or those found now
+    python tests/conformance/triage.py --write        also rewrites expected_failures.txt: what fails now, with the
+                                                      reasons it had, or those found now
 
 A crash or a case that takes more than a minute is a failure like others.
 """
@@ -78,7 +78,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("globs", nargs="*", default=["*"])
     parser.add_argument("--write", action="store_true")
-    parser.add_argument("--fresh", action="store_true", help="with --write: the reasons found now")
+    parser.add_argument("--fresh", action="store_true", help="with --write: reasons as found now")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
 
@@ -107,11 +107,12 @@ def main():
 
     if arguments.write:
         path = cases.FOLDER / "expected_failures.txt"
-        known = [] if arguments.fresh else cases.read_list(path.name)
+        known = cases.read_list(path.name)
         header = [line for line in path.read_text().splitlines() if line.startswith("#")]
         untouched = [f"{entry.pattern}{'@' if entry.form else ''}{entry.form}  {entry.reason}" for entry in known
                      if not any(fnmatch.fnmatchcase(entry.pattern, glob) for glob in arguments.globs)]
-        path.write_text("\n".join(header + sorted(untouched + lines_of(failures, known))) + "\n")
+        found = lines_of(failures, [] if arguments.fresh else known)
+        path.write_text("\n".join(header + sorted(untouched + found)) + "\n")
 
 
 if __name__ == "__main__":

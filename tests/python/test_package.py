@@ -73,8 +73,8 @@ def test_element_types_pass_through(dtype, rows, tmp_path):
     for which in (model, lanner.load(tmp_path / "model.lanner")):
         outputs = which.run({"x": x})
         assert outputs["y"].dtype == outputs["z"].dtype == dtype
-        np.testing.assert_array_equal(outputs["y"], x.T)
-        np.testing.assert_array_equal(outputs["z"], constant.T)
+        assert outputs["y"].tobytes() == x.T.tobytes()
+        assert outputs["z"].tobytes() == constant.T.tobytes()
 
 
 def test_arrays_of_any_layout_and_scalars():
@@ -88,6 +88,26 @@ def test_strings():
     model = lanner.compile(model_of("g (string[N] x) => (string[M] y) { y = Concat <axis: int = 0> (x, x) }"))
     for given in (np.array(["a", "ü"]), np.array(["a", "ü"], object)):
         assert model.run({"x": given})["y"].tolist() == ["a", "ü", "a", "ü"]
+
+
+def test_sequences_and_optionals():
+    model = lanner.compile(model_of("""
+        g (seq(float[N]) s, float[N] x, optional(float[N]) o)
+        => (seq(float[M]) t, float[K] last, bool has, seq(float[J]) k)
+        <float[2] c = {5, 6}> {
+          y = Add(x, x) t = SequenceInsert(s, y) n = Constant <value = int64 {-1}> () last = SequenceAt(t, n)
+          has = OptionalHasElement(o) k = SequenceConstruct(c, c) }"""))
+    s = [np.array([1, 2], np.float32), np.array([3], np.float32)]
+    first = model.run({"s": s, "x": np.array([4, 5], np.float32), "o": None})
+    assert [item.tolist() for item in first["t"]] == [[1, 2], [3], [8, 10]]
+    assert first["last"].tolist() == [8, 10] and not first["has"]
+    # What is returned is the caller's own.
+    for item in (*first["t"], *first["k"]):
+        item[:] = -1
+    second = model.run({"s": s, "x": np.array([0, 1], np.float32), "o": s[0]})
+    assert [item.tolist() for item in second["t"]] == [[1, 2], [3], [0, 2]] and second["has"]
+    assert [item.tolist() for item in second["k"]] == [[5, 6], [5, 6]]
+    assert second["last"].tolist() == [0, 2] and first["t"][2].tolist() == [-1, -1]
 
 
 def test_outputs_are_the_callers_own():
