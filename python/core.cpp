@@ -205,13 +205,14 @@ nb::dict run(SessionPool& pool, const NamedObjects& inputs) {
   return result;
 }
 
-using InfoTuple = std::tuple<std::string, std::string, bool, std::vector<std::int64_t>, std::vector<std::string>, bool>;
+using InfoTuple =
+    std::tuple<std::string, std::string, bool, std::vector<std::int64_t>, std::vector<std::string>, bool, std::string>;
 
 std::vector<InfoTuple> info_tuples(const std::vector<ValueInfo>& infos) {
   std::vector<InfoTuple> result;
   for (const ValueInfo& info : infos) {
     result.emplace_back(info.name, std::string(element_type_name(info.element_type)), info.has_rank, info.shape,
-                        info.symbols, info.optional);
+                        info.symbols, info.optional, info.type);
   }
   return result;
 }

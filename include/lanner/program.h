@@ -22,9 +22,10 @@ class LoadedProgram;
 struct ValueInfo {
   std::string name;
   ElementType element_type = ElementType::kUndefined;
-  bool is_tensor = true;             // otherwise a sequence of tensors or an optional
-  bool has_rank = false;             // whether `shape` is known
-  std::vector<std::int64_t> shape;   // -1 where a dimension is decided at run time
+  std::string type;                 // all that is known: "float32[1,3,height,?]", "sequence(int64[?])", "optional(...)"
+  bool is_tensor = true;            // otherwise a sequence of tensors or an optional
+  bool has_rank = false;            // whether `shape` is known
+  std::vector<std::int64_t> shape;  // -1 where a dimension is decided at run time
   std::vector<std::string> symbols;  // the model's name for such a dimension; empty elsewhere
   bool optional = false;             // an input with a default, which may be omitted
 };

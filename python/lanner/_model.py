@@ -20,13 +20,15 @@ SampleSource = typing.Union[collections.abc.Mapping, str, os.PathLike]
 
 class ValueInfo(typing.NamedTuple):
     """An input or output: `dtype` is NumPy's name, `shape` has None where a size is decided at run time and is None
-    itself where not even the rank is known; `symbols` are the model's names for such sizes ("" where it has none)."""
+    itself where not even the rank is known; `symbols` are the model's names for such sizes ("" where it has none). Of a
+    sequence or optional these are those of the arrays in it, and `type` says which it is: "sequence(float32[?,3])"."""
 
     name: str
     dtype: str
     shape: tuple | None
     symbols: tuple
     optional: bool
+    type: str
 
 
 class ProfileRow(typing.NamedTuple):
@@ -300,9 +302,9 @@ def _read_npz(path):
 
 
 def _value_info(value) -> ValueInfo:
-    name, dtype, has_rank, shape, symbols, optional = value
+    name, dtype, has_rank, shape, symbols, optional, type_ = value
     dims = tuple(None if size < 0 else size for size in shape) if has_rank else None
-    return ValueInfo(name, dtype, dims, tuple(symbols), optional)
+    return ValueInfo(name, dtype, dims, tuple(symbols), optional, type_)
 
 
 def _core_inputs(inputs):

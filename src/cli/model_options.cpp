@@ -190,7 +190,11 @@ NamedValues inputs_for(const Program& program, const std::string& path) {
   NamedValues inputs;
   for (const ValueInfo& info : program.inputs()) {
     if (info.optional) continue;
-    if (!info.is_tensor || !info.has_rank) {
+    if (!info.is_tensor) {
+      base::fail(ErrorCode::kUnimplemented, "input.type", "input '{}' is {}, which only Python and C++ can give",
+                 info.name, info.type);
+    }
+    if (!info.has_rank) {
       base::invalid("input.missing", "the shape of input '{}' is not known; give --inputs", info.name);
     }
     Shape shape;

@@ -27,13 +27,14 @@ namespace lanner {
 namespace {
 
 bool has_kernel(std::string_view op) {
-  return op == program::kIf || op == program::kLoop || op == program::kForEach || kernels::find_operator(op) != nullptr;
+  return op == program::kIf || op == program::kLoop || op == program::kScan || op == program::kForEach ||
+         kernels::find_operator(op) != nullptr;
 }
 
 void count_unsupported(const ir::Graph& graph, std::map<std::string, int>& counts) {
   for (const ir::NodeId id : graph.topological_order()) {
     const ir::Node& node = graph.node(id);
-    const bool known_domain = node.domain.empty() || node.domain == "lanner";
+    const bool known_domain = node.domain.empty() || node.domain == "ai.onnx.ml" || node.domain == "lanner";
     if (!known_domain || !has_kernel(node.op)) ++counts[node.domain.empty() ? node.op : node.domain + "." + node.op];
     for (const auto& [key, nested] : node.graphs) count_unsupported(*nested, counts);
   }

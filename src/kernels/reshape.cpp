@@ -116,7 +116,11 @@ std::unique_ptr<Kernel> make_Unsqueeze(const KernelInfo&) {
 }
 
 std::unique_ptr<Kernel> make_Identity(const KernelInfo&) {
-  return make_kernel([](KernelContext& context) { context.set_output(0, context.input_value(0)); });
+  return make_kernel([](KernelContext& context) {
+    // An empty optional is a value, too.
+    const bool none = !context.inputs().empty() && context.inputs()[0] != nullptr && context.inputs()[0]->is_none();
+    context.set_output(0, none ? Value() : context.input_value(0));
+  });
 }
 
 }  // namespace lanner::kernels

@@ -15,6 +15,9 @@ namespace lanner::kernels {
 
 namespace {
 
+// A tensor without elements may claim any dimension; it is cut into so many parts at most.
+constexpr std::int64_t kMostEmptyParts = 1 << 16;
+
 const Sequence& sequence_input(KernelContext& context, int index) {
   const Value& value = context.input_value(index);
   if (!value.is_sequence()) base::invalid("op.input", "input {} must be a sequence, but is a tensor", index);
@@ -70,12 +73,14 @@ Tensor without_axis(const Tensor& tensor, int axis) {
 }
 
 // The sizes of a SplitToSequence's parts.
-std::vector<std::int64_t> split_sizes(const Tensor* split, std::int64_t dim) {
-  if (split == nullptr) return std::vector<std::int64_t>(static_cast<std::size_t>(dim), 1);
-  std::vector<std::int64_t> sizes = read_indices(*split, "split");
-  if (split->rank() == 0) {
+std::vector<std::int64_t> split_sizes(const Tensor& data, const Tensor* split, std::int64_t dim) {
+  std::vector<std::int64_t> sizes = split != nullptr ? read_indices(*split, "split") : std::vector<std::int64_t>{1};
+  if (split == nullptr || split->rank() == 0) {
     const std::int64_t size = sizes[0];
     if (size <= 0) base::invalid("op.value", "the size of parts must be positive, but is {}", size);
+    if (data.element_count() == 0 && dim / size > kMostEmptyParts) {
+      base::invalid("op.size", "a tensor of shape {} cannot be split into parts of {}", data.shape().to_string(), size);
+    }
     sizes.assign(static_cast<std::size_t>(dim / size), size);
     if (dim % size != 0) sizes.push_back(dim % size);
     return sizes;
@@ -204,7 +209,7 @@ std::unique_ptr<Kernel> make_SplitToSequence(const KernelInfo& info) {
     const int axis = normalize_axis(wanted, data.rank());
     Sequence sequence;
     std::int64_t begin = 0;
-    for (const std::int64_t size : split_sizes(split, data.shape()[axis])) {
+    for (const std::int64_t size : split_sizes(data, split, data.shape()[axis])) {
       Tensor part = part_of(context.threads(), data, axis, begin, size);
       sequence.push_back(split == nullptr && !keep_dims ? without_axis(part, axis) : std::move(part));
       begin += size;

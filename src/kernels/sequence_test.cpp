@@ -126,6 +126,12 @@ TEST(SplitToSequence, CutsEvenlyByListAndByOne) {
   const Value zero = Tensor::scalar<I>(0);
   EXPECT_EQ(reason_of([&] { parts(&zero, 0); }), "op.value");
   EXPECT_EQ(reason_of([&] { parts(&list, 0); }), "op.shape");
+  // As many parts as a tensor without elements claims are not made.
+  const Value empty = Tensor::allocate(ElementType::kInt64, {I{1} << 60, 0});
+  EXPECT_EQ(reason_of([&] { run_values("SplitToSequence", {&empty}); }), "op.size");
+  EXPECT_EQ(reason_of([&] { run_values("SplitToSequence", {&empty, &two}); }), "op.size");
+  const Value none = Tensor::allocate(ElementType::kInt64, {0, 5});
+  EXPECT_TRUE(run_values("SplitToSequence", {&none}).sequence().empty());
 }
 
 TEST(Optionals, MayBeEmpty) {

@@ -186,6 +186,7 @@ class Builder {
                                                   ? tensor::Attribute(tensors_.find(attribute.t()))
                                                   : to_attribute(attribute));
     }
+    if (node.op == "Scan" && node.domain.empty()) check_scan(proto);
     if (!nested.empty()) add_nested(nested, node);
 
     const std::vector<std::string> outputs(proto.output().begin(), proto.output().end());
@@ -200,6 +201,25 @@ class Builder {
         graph_.set_type(added.outputs[i], type->second);
       }
       define(outputs[i], added.outputs[i]);
+    }
+  }
+
+  // The body's inputs are the states and one item of each scan input; its outputs the states and results.
+  static void check_scan(const pb::NodeProto& proto) {
+    std::int64_t scanned = 0;
+    int inputs = 0;
+    int outputs = 0;
+    for (const pb::AttributeProto& attribute : proto.attribute()) {
+      if (attribute.name() == "num_scan_inputs") scanned = attribute.i();
+      if (attribute.name() != "body") continue;
+      inputs = attribute.g().input_size();
+      outputs = attribute.g().output_size();
+    }
+    if (scanned < 1 || scanned > inputs || inputs != proto.input_size() || outputs != proto.output_size() ||
+        outputs < inputs - scanned) {
+      base::invalid("model.invalid",
+                    "a Scan of {} inputs, {} of them scanned, and {} outputs has a body of {} inputs and {} outputs",
+                    proto.input_size(), scanned, proto.output_size(), inputs, outputs);
     }
   }
 

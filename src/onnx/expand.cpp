@@ -12,7 +12,6 @@
 #include <vector>
 
 #include "base/fail.h"
-#include "onnx/scan.h"
 
 namespace lanner::onnx {
 
@@ -53,10 +52,6 @@ const pb::OpSchema* function_schema(const pb::NodeProto& node,
   const pb::OpSchema* schema =
       pb::OpSchemaRegistry::Instance()->GetSchema(node.op_type(), domain->second.second, node.domain());
   return schema != nullptr && (schema->HasFunction() || schema->HasContextDependentFunction()) ? schema : nullptr;
-}
-
-bool is_scan(const pb::NodeProto& node, const std::function<bool(std::string_view)>& has_kernel) {
-  return node.domain().empty() && node.op_type() == "Scan" && !has_kernel("Scan");
 }
 
 // Renames the values of a function's body: its parameters to the arguments, all others to names of their own.
@@ -167,20 +162,7 @@ class Expander {
   }
 
  private:
-  // What the names of a node's body begin with.
-  std::string own_prefix(const pb::NodeProto& node) {
-    return fmt::format("{}/{}_{}_{}/", node.name(), node.op_type(), round_, ++count_);
-  }
-
   bool body_of(const pb::NodeProto& node, const Scope& scope, pb::FunctionProto& function) {
-    if (is_scan(node, has_kernel_)) {
-      const auto rank_of = [&](const std::string& name) {
-        const pb::TypeProto type = scope.type_of(name);
-        return type.tensor_type().has_shape() ? type.tensor_type().shape().dim_size() : -1;
-      };
-      expand_scan(node, own_prefix(node), rank_of, function);
-      return true;
-    }
     const pb::OpSchema* schema = function_schema(node, has_kernel_);
     if (schema == nullptr) return false;
     // Bodies of ONNX's own domain are written for several opsets.
@@ -202,7 +184,8 @@ class Expander {
       if (!schema->BuildContextDependentFunction(context, function, opset)) return false;
     }
     pb::internal::AttributeBinder::BindAttributes(call, function);
-    Renaming(call, function, own_prefix(call)).apply(*function.mutable_node());
+    Renaming(call, function, fmt::format("{}/{}_{}_{}/", call.name(), call.op_type(), round_, ++count_))
+        .apply(*function.mutable_node());
     upgrade_body(call, scope, function);
     return true;
   }
@@ -214,7 +197,7 @@ class Expander {
 
 bool wants_expansion(const pb::GraphProto& graph, const std::function<bool(std::string_view)>& has_kernel) {
   return std::ranges::any_of(graph.node(), [&](const pb::NodeProto& node) {
-    return is_scan(node, has_kernel) || function_schema(node, has_kernel) != nullptr ||
+    return function_schema(node, has_kernel) != nullptr ||
            std::ranges::any_of(node.attribute(), [&](const pb::AttributeProto& attribute) {
              return attribute.has_g() && wants_expansion(attribute.g(), has_kernel);
            });

@@ -1,5 +1,4 @@
-// Operators that ONNX defines by a function of other operators, written out where there is no kernel for them; and Scan,
-// as a Loop.
+// Operators that ONNX defines by a function of other operators, written out where there is no kernel for them.
 #pragma once
 
 #include <functional>

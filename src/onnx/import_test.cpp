@@ -278,6 +278,38 @@ TEST(Import, ClosesNestedGraphs) {
   graph.check();
 }
 
+TEST(Import, ScansOfOpset8GoOverTheBatchFirst) {
+  // Squeeze had its axes as an attribute then: the body is upgraded, too.
+  constexpr const char* kScan = R"(
+    <ir_version: 3, opset_import: ["" : 8]>
+    agraph (float[2, 1, 4] start, float[2, 3, 4] x, INT64 lengths) => (float[2, 1, 4] last, float[2, 3, 4] all)
+    {
+      last, all = Scan <num_scan_inputs = 1, directions = [1], body =
+        body (float[1, 4] state, float[4] item) => (float[1, 4] next, float[4] row) {
+          next = Add(state, item)
+          row = Squeeze <axes = [0]> (next)
+        }> (LENGTHS, start, x)
+    })";
+  const auto text = [&](const std::string& lengths) {
+    std::string result = kScan;
+    result.replace(result.find("INT64"), 5, "int64[2]");
+    return result.replace(result.find("LENGTHS"), 7, lengths);
+  };
+  const ir::Graph graph = import_text(text("\"\""));
+  EXPECT_EQ(type_of_output(graph, 0), "float32[2,1,4]");
+  EXPECT_EQ(type_of_output(graph, 1), "float32[2,3,4]");
+  const ir::Node& outer = only(graph, "Scan");
+  EXPECT_EQ(outer.attributes.require_int("num_scan_inputs"), 2);
+  const ir::Graph& batch = *outer.graphs.at(0).second;
+  EXPECT_EQ(batch.value(batch.inputs()[1]).type.to_string(), "float32[3,4]");
+  const ir::Node& inner = only(batch, "Scan");
+  EXPECT_EQ(inner.attributes.require_int("num_scan_inputs"), 1);
+  EXPECT_THAT(inner.attributes.get_ints("scan_input_directions"), ElementsAre(1));
+  EXPECT_FALSE(inner.attributes.has("lanner.scan"));
+  EXPECT_EQ(only(*inner.graphs.at(0).second, "Squeeze").inputs.size(), 2u);
+  EXPECT_EQ(error_of([&] { import_text(text("lengths")); }).reason(), "model.unsupported");
+}
+
 TEST(Import, ShadowedNamesAndConstantsInNestedGraphs) {
   // The body's own input is called x like the outer value; the small constant is copied, the large one passed in.
   pb::ModelProto model = parse_text(R"(

@@ -14,6 +14,7 @@
 #include <unordered_map>
 
 #include "base/fail.h"
+#include "onnx/batched_scan.h"
 #include "onnx/expand.h"
 #include "onnx/specialize.h"
 
@@ -489,7 +490,11 @@ PreparedModel prepare(std::span<const std::byte> bytes, ExternalData& external,
   if (model.opset_import().empty()) model.add_opset_import()->set_version(1);
   model.set_ir_version(std::max<std::int64_t>(model.ir_version(), 10));
   run_step("model.invalid", "inlining functions", [&] { pb::inliner::InlineLocalFunctions(model, true); });
-  run_step("model.invalid", "upgrading the opset", [&] { upgrade(model); });
+  run_step("model.invalid", "upgrading the opset", [&] {
+    disguise_batched_scans(model);
+    upgrade(model);
+    undisguise_scans(model);
+  });
   run_step("model.invalid", "inferring shapes",
            [&] { sizes.empty() ? static_cast<void>(infer(model)) : infer_for_sizes(prepared, sizes); });
   if (has_kernel) {

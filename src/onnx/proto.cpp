@@ -294,6 +294,10 @@ ValueType to_value_type(const pb::TypeProto& proto) {
     case pb::TypeProto::kSequenceType:
       return wrapped(proto.sequence_type().elem_type(), ValueType::Kind::kSequence);
     case pb::TypeProto::kOptionalType:
+      if (proto.optional_type().elem_type().has_sequence_type()) {
+        return wrapped(proto.optional_type().elem_type().sequence_type().elem_type(),
+                       ValueType::Kind::kOptionalSequence);
+      }
       return wrapped(proto.optional_type().elem_type(), ValueType::Kind::kOptional);
     default:
       return {};
@@ -313,6 +317,13 @@ bool set_type(pb::TypeProto& proto, const ValueType& type) {
       break;
     case ValueType::Kind::kOptional:
       tensor = proto.mutable_optional_type()->mutable_elem_type()->mutable_tensor_type();
+      break;
+    case ValueType::Kind::kOptionalSequence:
+      tensor = proto.mutable_optional_type()
+                   ->mutable_elem_type()
+                   ->mutable_sequence_type()
+                   ->mutable_elem_type()
+                   ->mutable_tensor_type();
       break;
   }
   tensor->set_elem_type(static_cast<int>(type.element));

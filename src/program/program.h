@@ -1,7 +1,7 @@
-// What the VM runs: blocks of instructions over numbered slots. The main block is the model; an If, Loop, ForEach or
-// subgraph instruction holds blocks of its own. A block is closed: it sees its own slots only, and what an inner block
-// needs from outside is passed to it as trailing inputs (`capture_count` of them), so dependencies are between the
-// instructions of one block. A slot is written once, by a block input, a constant or one instruction.
+// What the VM runs: blocks of instructions over numbered slots. The main block is the model; an If, Loop, Scan, ForEach
+// or subgraph instruction holds blocks of its own. A block is closed: it sees its own slots only, and what an inner
+// block needs from outside is passed to it as trailing inputs (`capture_count` of them), so dependencies are between
+// the instructions of one block. A slot is written once, by a block input, a constant or one instruction.
 //
 // A subgraph instruction gives its one block, "body", to a backend. The block is the plain description a backend builds
 // from (operators, attributes, links, weights), the same for every backend and runnable by the native kernels.
@@ -28,6 +28,7 @@ inline constexpr SlotIndex kNoSlot = std::numeric_limits<SlotIndex>::max();  // 
 
 inline constexpr std::string_view kIf = "If";
 inline constexpr std::string_view kLoop = "Loop";
+inline constexpr std::string_view kScan = "Scan";
 inline constexpr std::string_view kSubgraph = "Subgraph";
 
 // A region: its block "body" runs `count` times, on values of each iteration's own and on those that all share, and the
@@ -53,7 +54,7 @@ struct ConstantBinding {
 struct NamedBlock;
 
 struct Instruction {
-  std::string op;                  // an operator with a kernel, or kIf, kLoop, kForEach, kSubgraph
+  std::string op;                  // an operator with a kernel, or kIf, kLoop, kScan, kForEach, kSubgraph
   std::string backend = "native";  // who runs it
   std::string name;                // the model's name for the node
   std::vector<SlotIndex> inputs;

@@ -181,6 +181,64 @@ TEST(Verify, RefusesARegionThatCouldNotRun) {
   EXPECT_EQ(region_verdict("    outputs(2)", "    outputs(2, 2)"), "program.invalid");
 }
 
+constexpr std::string_view kScanned = R"(program 1
+output "sum"
+output "sums"
+main {
+  slot 0 "start" float32[2]
+  slot 1 "x" float32[3,2]
+  slot 2 "sum" float32[2]
+  slot 3 "sums" float32[3,2]
+  inputs(0, 1)
+  2, 3 = Scan(0, 1, 0) with {num_scan_inputs=1} name "add" captures 1 block body {
+    slot 0 "sum" float32[2]
+    slot 1 "item" float32[2]
+    slot 2 "start" float32[2]
+    slot 3 "next" float32[2]
+    inputs(0, 1, 2)
+    3 = Add(0, 1)
+    outputs(3, 3)
+  }
+  outputs(2, 3)
+}
+)";
+
+TEST(Verify, RefusesAScanThatCouldNotRun) {
+  const auto scan_verdict = [](std::string_view from, std::string_view to) {
+    std::string text(kScanned);
+    const std::size_t at = text.find(from);
+    EXPECT_NE(at, std::string::npos) << from;
+    return reason_of([&] { verify(parse(text.replace(at, from.size(), to))); });
+  };
+  EXPECT_EQ(scan_verdict("captures 1", "captures 1"), "");
+  for (const char* count : {"inputs=0", "inputs=-1", "inputs=3", "inputs=9223372036854775807"}) {
+    EXPECT_EQ(scan_verdict("inputs=1", count), "program.invalid") << count;
+  }
+  EXPECT_EQ(scan_verdict("num_scan_inputs=1", "axis=1"), "op.attribute");
+  EXPECT_EQ(scan_verdict("captures 1", "captures 4"), "program.invalid");
+  EXPECT_EQ(scan_verdict("captures 1", "captures 4000000000"), "program.invalid");
+  EXPECT_EQ(scan_verdict("  2, 3 = Scan", "  = Scan"), "program.invalid");  // fewer outputs than states
+  EXPECT_EQ(scan_verdict("block body", "block then_branch"), "program.invalid");
+  EXPECT_EQ(scan_verdict("inputs(0, 1, 2)", "inputs(0, 1)"), "program.invalid");
+  EXPECT_EQ(scan_verdict("outputs(3, 3)", "outputs(3)"), "program.invalid");
+}
+
+TEST(ProgramText, TypesOfSequencesAndOptionalsRoundTrip) {
+  constexpr std::string_view kText = R"(program 1
+output "y"
+main {
+  slot 0 "x" optional(sequence(float32[?]))
+  slot 1 "y" sequence(float32[?])
+  slot 2 "z" optional(int64)
+  inputs(0, 2)
+  1 = OptionalGetElement(0)
+  outputs(1)
+}
+)";
+  verify(parse(kText));
+  EXPECT_EQ(print(parse(kText)), kText);
+}
+
 class ProgramFile : public ::testing::Test {
  protected:
   ProgramFile() { std::filesystem::create_directories(folder_); }

@@ -112,6 +112,15 @@ class BlockVerifier {
       const std::size_t carried = inputs - 2 - captures;
       if (outputs < carried) wrong("it must have at least {} outputs, but has {}", carried, outputs);
       check_blocks(instruction, {"body"}, inputs, outputs + 1);
+    } else if (instruction.op == kScan) {
+      const std::int64_t scanned = instruction.attributes.require_int("num_scan_inputs");
+      if (scanned < 1 || captures > inputs || static_cast<std::uint64_t>(scanned) > inputs - captures) {
+        wrong("it must have its {} scan inputs and {} captures as inputs, but has {} inputs", scanned, captures,
+              inputs);
+      }
+      const std::size_t states = inputs - captures - static_cast<std::size_t>(scanned);
+      if (outputs < states) wrong("it must have at least {} outputs, but has {}", states, outputs);
+      check_blocks(instruction, {"body"}, inputs, outputs);
     } else if (instruction.op == kForEach) {
       check_for_each(instruction);
     } else if (instruction.op == kSubgraph) {

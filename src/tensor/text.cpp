@@ -266,10 +266,13 @@ std::uint32_t Scanner::count(std::uint32_t limit) {
 ValueType Scanner::value_type() {
   ValueType type;
   if (take("unknown")) return type;
-  type.kind = take("sequence")   ? ValueType::Kind::kSequence
-              : take("optional") ? ValueType::Kind::kOptional
-                                 : ValueType::Kind::kTensor;
-  if (!type.is_tensor()) expect("(");
+  const bool optional = take("optional");
+  if (optional) expect("(");
+  const bool sequence = take("sequence");
+  if (sequence) expect("(");
+  type.kind = optional   ? sequence ? ValueType::Kind::kOptionalSequence : ValueType::Kind::kOptional
+              : sequence ? ValueType::Kind::kSequence
+                         : ValueType::Kind::kTensor;
   skip_space();
   const auto word_end = std::find_if_not(text_.begin() + static_cast<std::ptrdiff_t>(at_), text_.end(), is_word);
   const std::string_view name(text_.begin() + static_cast<std::ptrdiff_t>(at_), word_end);
@@ -285,7 +288,8 @@ ValueType Scanner::value_type() {
       type.dims.push_back(dim());
     }
   }
-  if (!type.is_tensor()) expect(")");
+  if (sequence) expect(")");
+  if (optional) expect(")");
   return type;
 }
 

@@ -89,6 +89,7 @@ std::string ValueType::to_string() const {
   }
   if (kind == Kind::kSequence) return "sequence(" + text + ")";
   if (kind == Kind::kOptional) return "optional(" + text + ")";
+  if (kind == Kind::kOptionalSequence) return "optional(sequence(" + text + "))";
   return text;
 }
 

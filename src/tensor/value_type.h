@@ -20,10 +20,10 @@ struct Dim {
 };
 
 struct ValueType {
-  enum class Kind : std::uint8_t { kUnknown, kTensor, kSequence, kOptional };
+  enum class Kind : std::uint8_t { kUnknown, kTensor, kSequence, kOptional, kOptionalSequence };
 
   Kind kind = Kind::kUnknown;
-  ElementType element = ElementType::kUndefined;  // of the tensor, or of a sequence's or optional's tensors
+  ElementType element = ElementType::kUndefined;  // of the tensor, or of the tensors in it
   bool ranked = false;                            // whether `dims` means anything
   std::vector<Dim> dims;
 
@@ -41,8 +41,8 @@ struct ValueType {
   // Whether `tensor` is of this type.
   bool accepts(const Tensor& tensor) const;
 
-  // "float32[1,3,height,?]", "float32" without known rank, "sequence(float32[?])", "optional(...)", "unknown". A
-  // dimension's name that is no identifier is quoted: float32["2*height + 1"].
+  // "float32[1,3,height,?]", "float32" without known rank, "sequence(float32[?])", "optional(...)",
+  // "optional(sequence(...))", "unknown". A dimension's name that is no identifier is quoted: float32["2*height + 1"].
   std::string to_string() const;
   // The inverse of to_string(); nothing for text that is no type.
   static std::optional<ValueType> parse(std::string_view text);

@@ -22,12 +22,13 @@ TEST(ValueType, ReadsEveryForm) {
   EXPECT_EQ(open.dims, (std::vector<Dim>{{-1, "batch"}, {-1, ""}, {3, ""}}));
   EXPECT_EQ(type("sequence(float32[?])").kind, ValueType::Kind::kSequence);
   EXPECT_EQ(type("optional(undefined)").kind, ValueType::Kind::kOptional);
+  EXPECT_EQ(type("optional(sequence(int64[3]))").kind, ValueType::Kind::kOptionalSequence);
 }
 
 TEST(ValueType, PrintsAsItReads) {
-  for (const std::string text :
-       {"unknown", "undefined", "float32", "float32[]", "float8_e4m3fnuz[1,2]", "string[?]", "int4[height,width_2]",
-        "sequence(float32)", "sequence(float32[1,n])", "optional(int64[])", "float32[a.b,_c-d]"}) {
+  for (const std::string text : {"unknown", "undefined", "float32", "float32[]", "float8_e4m3fnuz[1,2]", "string[?]",
+                                 "int4[height,width_2]", "sequence(float32)", "sequence(float32[1,n])",
+                                 "optional(int64[])", "optional(sequence(float32[?]))", "float32[a.b,_c-d]"}) {
     EXPECT_EQ(type(text).to_string(), text);
   }
 }
@@ -37,8 +38,8 @@ TEST(ValueType, AnyDimensionNameReadsBack) {
   for (const std::string symbol :
        {"batch", "2*height + 1", "floor(h/2)", "a,b", "]",  "[",        ")",    "?",     "3",       "-1", "x y",
         "\"",    "\\",           "#",          "",    "\n", "\xff\xfe", "höhe", "s0//2", "unknown", "{",  "="}) {
-    for (const ValueType::Kind kind :
-         {ValueType::Kind::kTensor, ValueType::Kind::kSequence, ValueType::Kind::kOptional}) {
+    for (const ValueType::Kind kind : {ValueType::Kind::kTensor, ValueType::Kind::kSequence, ValueType::Kind::kOptional,
+                                       ValueType::Kind::kOptionalSequence}) {
       ValueType original = ValueType::unranked(ElementType::kFloat32);
       original.kind = kind;
       original.ranked = true;
@@ -80,7 +81,9 @@ TEST(ValueType, RefusesWhatIsNoType) {
                                       "sequence(float32))",
                                       "sequence(unknown)",
                                       "sequence(sequence(float32))",
-                                      "optional(sequence(float32))",
+                                      "sequence(optional(float32))",
+                                      "optional(optional(float32))",
+                                      "optional(sequence(float32)",
                                       "float32[1 2]"}) {
     EXPECT_FALSE(ValueType::parse(text).has_value()) << text;
   }
@@ -118,6 +121,7 @@ TEST(ValueType, CompatibleMeansThatAValueCouldHaveBoth) {
   EXPECT_FALSE(compatible("float32[1]", "float32[1,1]"));
   EXPECT_FALSE(compatible("float32[1]", "sequence(float32[1])"));
   EXPECT_FALSE(compatible("sequence(float32)", "optional(float32)"));
+  EXPECT_FALSE(compatible("sequence(float32)", "optional(sequence(float32))"));
 }
 
 TEST(ValueType, RefineTakesOverOnlyWhatIsUnknown) {

@@ -29,6 +29,7 @@ std::string shown_operator(const Instruction& instruction) {
 Step::Kind kind_of(std::string_view op) {
   if (op == program::kIf) return Step::Kind::kIf;
   if (op == program::kLoop) return Step::Kind::kLoop;
+  if (op == program::kScan) return Step::Kind::kScan;
   if (op == program::kForEach) return Step::Kind::kForEach;
   return Step::Kind::kKernel;
 }
@@ -41,6 +42,31 @@ void add_joins(Step& step) {
     join.set("axis", axis);
     step.joins.push_back(kernels::find_operator("Concat")->make({join, static_cast<int>(step.iteration_count), 1}));
   }
+}
+
+std::vector<ScanAxes::Axis> scan_axes(const tensor::Attributes& attributes, std::string_view which, std::size_t count) {
+  const std::vector<std::int64_t> axes = attributes.get_ints(fmt::format("scan_{}_axes", which));
+  const std::vector<std::int64_t> directions = attributes.get_ints(fmt::format("scan_{}_directions", which));
+  for (const auto* list : {&axes, &directions}) {
+    if (!list->empty() && list->size() != count) {
+      base::invalid("op.attribute", "axes and directions must be given for all of {} scan {}s, but are for {}", count,
+                    which, list->size());
+    }
+  }
+  std::vector<ScanAxes::Axis> result(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    if (!axes.empty()) result[i].axis = axes[i];
+    if (!directions.empty()) result[i].reverse = directions[i] != 0;
+  }
+  return result;
+}
+
+// verify() has checked the numbers of inputs and outputs.
+ScanAxes scan_axes(const Instruction& instruction) {
+  const auto inputs = static_cast<std::size_t>(instruction.attributes.require_int("num_scan_inputs"));
+  const std::size_t states = instruction.inputs.size() - instruction.capture_count - inputs;
+  return {scan_axes(instruction.attributes, "input", inputs),
+          scan_axes(instruction.attributes, "output", instruction.outputs.size() - states)};
 }
 
 Step make_step(const program::Program& program, const Instruction& instruction, const backends::BuildOptions& options) {
@@ -61,6 +87,7 @@ Step make_step(const program::Program& program, const Instruction& instruction, 
   } else if (const Step::Kind kind = kind_of(instruction.op); kind != Step::Kind::kKernel) {
     step.kind = kind;
     for (const auto& [key, block] : instruction.blocks) step.blocks.push_back(make_ready(program, block, options));
+    if (kind == Step::Kind::kScan) step.scan = scan_axes(instruction);
     if (kind == Step::Kind::kForEach) {
       step.label.region = true;
       add_joins(step);

@@ -17,15 +17,26 @@ namespace lanner::vm {
 
 struct ReadyBlock;
 
-// One instruction, ready. Exactly one of kernel and subgraph is set, or neither for If, Loop and ForEach.
+// What the attributes of a Scan say. Axes may be negative still.
+struct ScanAxes {
+  struct Axis {
+    std::int64_t axis = 0;
+    bool reverse = false;
+  };
+  std::vector<Axis> inputs;   // one for each scan input
+  std::vector<Axis> outputs;  // one for each scan output
+};
+
+// One instruction, ready. Exactly one of kernel and subgraph is set, or neither for If, Loop, Scan and ForEach.
 struct Step {
-  enum class Kind : std::uint8_t { kKernel, kSubgraph, kIf, kLoop, kForEach };
+  enum class Kind : std::uint8_t { kKernel, kSubgraph, kIf, kLoop, kScan, kForEach };
 
   const program::Instruction* instruction = nullptr;
   Kind kind = Kind::kKernel;
   std::unique_ptr<kernels::Kernel> kernel;
   std::unique_ptr<backends::CompiledSubgraph> subgraph;
-  std::vector<ReadyBlock> blocks;                       // of If: then, else; of Loop and ForEach: body
+  std::vector<ReadyBlock> blocks;                       // of If: then, else; of Loop, Scan and ForEach: body
+  ScanAxes scan;                                        // of Scan
   std::size_t iteration_count = 0;                      // of ForEach
   std::vector<std::unique_ptr<kernels::Kernel>> joins;  // of ForEach: what makes each output of the iterations' results
   bool reuses_input = false;                            // the kernel can take over the memory of its first input

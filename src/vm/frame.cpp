@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/fail.h"
+#include "kernels/strided.h"
 #include "vm/lanes.h"
 
 namespace lanner::vm {
@@ -26,17 +27,26 @@ T scalar(const Value& value, std::string_view what) {
   return *value.tensor().data<T>();
 }
 
+// Without an iteration nothing tells the shape of a scan output: it is the declared one, unknown dimensions taken as 0.
+struct EmptyScan {
+  ElementType element;
+  Shape shape;
+};
+
+EmptyScan empty_scan(const tensor::ValueType& declared, int axis) {
+  EmptyScan result{declared.element == ElementType::kUndefined ? ElementType::kFloat32 : declared.element, Shape{0}};
+  if (!declared.ranked || declared.dims.empty()) return result;
+  result.shape = Shape();
+  for (const tensor::Dim& dim : declared.dims) result.shape.push_back(std::max<std::int64_t>(dim.size, 0));
+  result.shape[axis] = 0;
+  return result;
+}
+
 // One tensor per iteration, stacked along a new first axis.
 Tensor stack(const std::vector<Value>& items, const tensor::ValueType& declared, Allocator& pool) {
   if (items.empty()) {
-    // No iteration tells the shape: the declared one, unknown dimensions taken as 0.
-    Shape shape{0};
-    if (declared.ranked) {
-      for (std::size_t i = 1; i < declared.dims.size(); ++i)
-        shape.push_back(std::max<std::int64_t>(declared.dims[i].size, 0));
-    }
-    const ElementType element = declared.element == ElementType::kUndefined ? ElementType::kFloat32 : declared.element;
-    return Tensor::allocate(element, shape, pool);
+    const EmptyScan empty = empty_scan(declared, 0);
+    return Tensor::allocate(empty.element, empty.shape, pool);
   }
   const auto tensor_of = [](const Value& item) -> const Tensor& {
     if (!item.is_tensor()) base::invalid("op.type", "a scan output must be a tensor in every iteration");
@@ -90,6 +100,97 @@ Value lent(const Value& value) {
   const Tensor& tensor = value.tensor();
   return Tensor::wrap(tensor.element_type(), tensor.shape(), const_cast<void*>(tensor.raw_data()));
 }
+
+// The value on memory that is not somebody else's to end.
+Value owned(Value value, Allocator& pool) {
+  if (value.is_tensor() && value.tensor().owner() == nullptr) return value.tensor().clone(pool);
+  return value;
+}
+
+// One scan input, an item at a time.
+class ScanInput {
+ public:
+  ScanInput(const Value* value, const ScanAxes::Axis& axis) : reverse_(axis.reverse) {
+    if (value == nullptr || !value->is_tensor()) base::invalid("op.input", "a scan input must be a tensor");
+    tensor_ = &value->tensor();
+    axis_ = kernels::normalize_axis(axis.axis, tensor_->rank());
+    for (int i = 0; i < tensor_->rank(); ++i) {
+      if (i != axis_) shape_.push_back(tensor_->shape()[i]);
+    }
+    count = tensor_->shape()[axis_];
+    outer_ = tensor_->shape().element_count(0, axis_);
+    inner_ = tensor_->shape().element_count(axis_ + 1, tensor_->rank());
+  }
+
+  // Of one piece the input's own memory, otherwise a copy.
+  Tensor at(std::int64_t iteration, const RunEnvironment& environment) const {
+    const ElementType type = tensor_->element_type();
+    const std::int64_t first = (reverse_ ? count - 1 - iteration : iteration) * inner_;
+    const void* from =
+        outer_ * inner_ == 0 ? tensor_->raw_data() : kernels::element_at(type, tensor_->raw_data(), first);
+    if (outer_ <= 1) return Tensor::wrap(type, shape_, const_cast<void*>(from));
+    Tensor item = Tensor::allocate(type, shape_, environment.pool);
+    kernels::StridedBlock block;
+    block.add(outer_, count * inner_, inner_);
+    block.add(inner_, 1, 1);
+    kernels::copy_block(environment.threads, block, type, from, item.raw_data());
+    return item;
+  }
+
+  std::int64_t count = 0;
+
+ private:
+  const Tensor* tensor_ = nullptr;
+  bool reverse_;
+  int axis_ = 0;
+  Shape shape_;
+  std::int64_t outer_ = 1;
+  std::int64_t inner_ = 1;
+};
+
+// What becomes one scan output, a result at a time.
+class ScanOutput {
+ public:
+  ScanOutput(const ScanAxes::Axis& axis, std::int64_t count) : wanted_(axis), count_(count) {}
+
+  // The first result tells the shape; `allocate` then makes the output.
+  template <typename Allocate>
+  void put(std::int64_t iteration, const Value& result, const RunEnvironment& environment, const Allocate& allocate) {
+    if (!result.is_tensor()) base::invalid("op.type", "a scan output must be a tensor in every iteration");
+    const Tensor& item = result.tensor();
+    const ElementType type = item.element_type();
+    if (iteration == 0) {
+      axis_ = kernels::normalize_axis(wanted_.axis, item.rank() + 1);
+      Shape shape;
+      for (int i = 0; i < item.rank() + 1; ++i) {
+        shape.push_back(i == axis_ ? count_ : item.shape()[i < axis_ ? i : i - 1]);
+      }
+      item_shape_ = item.shape();
+      outer_ = item_shape_.element_count(0, axis_);
+      inner_ = item_shape_.element_count(axis_, item_shape_.rank());
+      joined_ = allocate(type, shape);
+    } else if (type != joined_.element_type() || !(item.shape() == item_shape_)) {
+      base::invalid("op.shape", "a scan output must have one shape in all iterations, but has {}{} and {}",
+                    element_type_name(joined_.element_type()), item_shape_.to_string(), item.type_string());
+    }
+    if (outer_ * inner_ == 0) return;
+    kernels::StridedBlock block;
+    block.add(outer_, inner_, count_ * inner_);
+    block.add(inner_, 1, 1);
+    const std::int64_t at = wanted_.reverse ? count_ - 1 - iteration : iteration;
+    kernels::copy_block(environment.threads, block, type, item.raw_data(),
+                        kernels::element_at(type, joined_.raw_data(), at * inner_));
+  }
+
+ private:
+  ScanAxes::Axis wanted_;
+  std::int64_t count_;
+  int axis_ = 0;
+  Shape item_shape_;
+  std::int64_t outer_ = 1;
+  std::int64_t inner_ = 1;
+  Tensor joined_;
+};
 
 // Whether nobody, the instruction's own other inputs included, needs its first input's value after it.
 bool reads_first_input_last(const Instruction& instruction, std::span<const SlotIndex> last_uses) {
@@ -271,6 +372,8 @@ void Frame::run_action(const Action& action, const RunEnvironment& environment) 
       run_if(action, inside(environment));
     } else if (action.step->kind == Step::Kind::kLoop) {
       run_loop(action, inside(environment));
+    } else if (action.step->kind == Step::Kind::kScan) {
+      run_scan(action, inside(environment));
     } else if (action.step->kind == Step::Kind::kForEach) {
       run_for_each(action, inside(action.narrow ? on_lane(environment, environment.lane) : environment));
     } else {
@@ -340,13 +443,74 @@ void Frame::run_loop(const Action& action, const RunEnvironment& environment) {
     if (outputs[i] == nullptr) continue;
     if (i < carried_count) {
       // With no iteration a carried value is the initial one, which may lie in this frame's arena like its source.
-      *outputs[i] = std::move(arguments[2 + i]);
-      if (outputs[i]->is_tensor() && outputs[i]->tensor().owner() == nullptr) {
-        *outputs[i] = outputs[i]->tensor().clone(environment.pool);
-      }
+      *outputs[i] = owned(std::move(arguments[2 + i]), environment.pool);
     } else {
       const SlotIndex slot = step.instruction->outputs[i];
       *outputs[i] = stack(scanned[i - carried_count], ready_->block->slots[slot].type, environment.pool);
+    }
+  }
+}
+
+// ONNX Scan: body(states..., items..., captures...) -> (states..., scan outputs...), once for each position along the
+// scan inputs' axes. An item lies in its input where that has it in one piece, and results go straight to their places.
+void Frame::run_scan(const Action& action, const RunEnvironment& environment) {
+  const Step& step = *action.step;
+  const auto inputs = inputs_of(action);
+  const auto outputs = outputs_of(action);
+  Frame& body = frames_[action.first_frame];
+  const std::size_t item_count = step.scan.inputs.size();
+  const std::size_t state_count = outputs.size() - step.scan.outputs.size();
+
+  std::vector<ScanInput> items;
+  for (std::size_t i = 0; i < item_count; ++i) {
+    items.emplace_back(inputs[state_count + i], step.scan.inputs[i]);
+    if (items[i].count != items[0].count) {
+      base::invalid("op.shape", "scan inputs must have one length, but have {} and {}", items[0].count, items[i].count);
+    }
+  }
+  const std::int64_t count = items[0].count;
+  std::vector<ScanOutput> collected;
+  for (const ScanAxes::Axis& axis : step.scan.outputs) collected.emplace_back(axis, count);
+
+  std::vector<Value> results(outputs.size());
+  std::vector<Value*> places;
+  for (Value& result : results) places.push_back(&result);
+  const auto given = [&](std::size_t i) { return inputs[i] != nullptr ? *inputs[i] : Value(); };
+  for (std::size_t i = 0; i < state_count; ++i) results[i] = given(i);
+  for (std::size_t i = state_count + item_count; i < inputs.size(); ++i) body.set_input(i, given(i));
+  Outputs memory(*this, action, environment);
+  try {
+    for (std::int64_t iteration = 0; iteration < count; ++iteration) {
+      for (std::size_t i = 0; i < state_count; ++i) body.set_input(i, std::move(results[i]));
+      for (std::size_t i = 0; i < item_count; ++i) {
+        body.set_input(state_count + i, items[i].at(iteration, environment));
+      }
+      base::with_context([&] { return fmt::format("in iteration {}", iteration); },
+                         [&] { body.run_again(environment, places); });
+      for (std::size_t i = state_count; i < results.size(); ++i) {
+        if (outputs[i] == nullptr) continue;
+        collected[i - state_count].put(iteration, results[i], environment, [&](ElementType type, const Shape& shape) {
+          *outputs[i] = memory.allocate(static_cast<int>(i), type, shape);
+          return outputs[i]->tensor();
+        });
+      }
+    }
+  } catch (...) {
+    body.clear();
+    throw;
+  }
+  body.clear();
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    if (outputs[i] == nullptr) continue;
+    if (i < state_count) {
+      // With no iteration a state is the initial one, which may lie in this frame's arena like its source.
+      *outputs[i] = owned(std::move(results[i]), environment.pool);
+    } else if (count == 0) {
+      const tensor::ValueType& declared = ready_->block->slots[step.instruction->outputs[i]].type;
+      const int rank = declared.ranked && !declared.dims.empty() ? static_cast<int>(declared.dims.size()) : 1;
+      const int axis = kernels::normalize_axis(step.scan.outputs[i - state_count].axis, rank);
+      const EmptyScan empty = empty_scan(declared, axis);
+      *outputs[i] = memory.allocate(static_cast<int>(i), empty.element, empty.shape);
     }
   }
 }

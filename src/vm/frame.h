@@ -93,6 +93,7 @@ class Frame {
   void run_action(const Action& action, const RunEnvironment& environment);
   void run_if(const Action& action, const RunEnvironment& environment);
   void run_loop(const Action& action, const RunEnvironment& environment);
+  void run_scan(const Action& action, const RunEnvironment& environment);
   void run_for_each(const Action& action, const RunEnvironment& environment);
   void run_iterations(const Action& action, Region& region, const RunEnvironment& environment);
   void add_region(const Step& step);

@@ -47,6 +47,7 @@ ValueInfo value_info(const program::Block& block, program::SlotIndex slot) {
   const program::Slot& from = block.slots[slot];
   ValueInfo info;
   info.name = from.name;
+  info.type = from.type.to_string();
   info.element_type = from.type.element;
   info.is_tensor = from.type.kind == tensor::ValueType::Kind::kTensor;
   info.has_rank = from.type.ranked;

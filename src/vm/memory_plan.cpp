@@ -18,7 +18,9 @@ using program::SlotIndex;
 constexpr std::size_t kAlignment = 64;
 constexpr std::size_t kNoTask = std::numeric_limits<std::size_t>::max();
 
+// Whether the first output is so related to the first input.
 bool has_aliasing(const Instruction& instruction, kernels::Aliasing aliasing) {
+  if (instruction.inputs.empty() || instruction.outputs.empty()) return false;
   const kernels::OperatorRow* row = kernels::find_operator(instruction.op);
   return row != nullptr && row->aliasing == aliasing;
 }

@@ -30,19 +30,10 @@ int wanted_lanes(int lanes, int threads) {
   return lanes == 0 ? threads : lanes;
 }
 
-// Checks a value against an input's type, one property at a time so that the message names it.
-void check_input(const program::Slot& slot, const Value& value) {
+// Checks a tensor of an input against its type, one property at a time so that the message names it.
+void check_tensor(const program::Slot& slot, const Tensor& tensor) {
   const tensor::ValueType& type = slot.type;
-  if (!type.is_tensor()) {
-    if (type.kind == tensor::ValueType::Kind::kSequence && !value.is_sequence()) {
-      base::invalid("input.type", "input '{}' must be a sequence of tensors", slot.name);
-    }
-    return;
-  }
-  if (!value.is_tensor() || !value.tensor().defined()) {
-    base::invalid("input.type", "input '{}' must be a tensor", slot.name);
-  }
-  const Tensor& tensor = value.tensor();
+  if (!tensor.defined()) base::invalid("input.type", "input '{}' must be a tensor", slot.name);
   if (type.element != ElementType::kUndefined && tensor.element_type() != type.element) {
     base::invalid("input.type", "input '{}' must have element type {}, but has {}", slot.name,
                   element_type_name(type.element), element_type_name(tensor.element_type()));
@@ -60,6 +51,20 @@ void check_input(const program::Slot& slot, const Value& value) {
                     dim.size, i, tensor.shape()[i], type.to_string(), tensor.type_string());
     }
   }
+}
+
+void check_input(const program::Slot& slot, const Value& value) {
+  using Kind = tensor::ValueType::Kind;
+  const Kind kind = slot.type.kind;
+  const bool may_be_none = kind == Kind::kOptional || kind == Kind::kOptionalSequence;
+  if (kind == Kind::kUnknown || (may_be_none && value.is_none())) return;
+  const bool sequence = kind == Kind::kSequence || kind == Kind::kOptionalSequence;
+  if (sequence ? !value.is_sequence() : !value.is_tensor()) {
+    base::invalid("input.type", "input '{}' must be a {}{}", slot.name, sequence ? "sequence of tensors" : "tensor",
+                  may_be_none ? " or none" : "");
+  }
+  if (!sequence) return check_tensor(slot, value.tensor());
+  for (const Tensor& tensor : value.sequence()) check_tensor(slot, tensor);
 }
 
 std::string input_names(const program::Program& program) {

@@ -1,4 +1,4 @@
-"""Scan, which becomes a Loop: axes and directions of its inputs and outputs, against ONNX Runtime."""
+"""Scan: axes and directions of its inputs and outputs, against ONNX Runtime."""
 
 import lanner
 import numpy as np
