@@ -90,7 +90,9 @@ TEST(Sequences, ThatLeaveOwnTheirTensors) {
   for (std::size_t i = 0; i < kept.size(); ++i) {
     EXPECT_EQ(kept[i].owner().use_count(), 1);
     EXPECT_NE(kept[i].raw_data(), second[0].second.sequence()[i].raw_data());
-    if (i < borrowed.size()) EXPECT_NE(kept[i].raw_data(), borrowed[i].raw_data());
+    if (i < borrowed.size()) {
+      EXPECT_NE(kept[i].raw_data(), borrowed[i].raw_data());
+    }
   }
   elsewhere = 0;
   EXPECT_THAT(elements_of(first[0].second),
