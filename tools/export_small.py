@@ -30,6 +30,7 @@ import pictures
 import rebuild
 
 CALIBRATION_PICTURES, CALIBRATION_SEED = 8, 100
+MIN_NUMBERS = 64  # of a channel, to tell its variance
 OPSET = {False: 17, True: 18}  # by dynamo=
 CLASSES = 8
 
@@ -78,13 +79,21 @@ def calibrate(module, run):
     def flat(value):
         return value.transpose(0, 1).flatten(1)
 
+    def statistics(found):
+        """Mean and variance of each channel; of a few numbers only the variance of them all, or it would suit no others."""
+        if found.shape[1] < MIN_NUMBERS:
+            return torch.zeros(len(found)), found.square().mean().expand(len(found))
+        return found.mean(1), found.var(1)
+
     def set_norm(layer, found):
-        layer.running_mean.copy_(found.mean(1))
-        layer.running_var.copy_(found.var(1) + 1e-4)
+        mean, variance = statistics(found)
+        layer.running_mean.copy_(mean)
+        layer.running_var.copy_(variance + 1e-4)
 
     def set_convolution(layer, found):
-        factor = 1 / (found.std(1) + 1e-3)
-        rescale(layer, factor, -found.mean(1) * factor)
+        mean, variance = statistics(found)
+        factor = 1 / (variance.sqrt() + 1e-3)
+        rescale(layer, factor, -mean * factor)
 
     def normalise(layer, inputs, _):
         if is_norm(layer):
@@ -355,10 +364,8 @@ def ultralytics_model(seed, file, edit, nms=False, side=128):
             run = functools.partial(network, images)
             calibrate(network, run)
             if hasattr(detect, "cv3"):
-                layers = [branch[-1] for branch in getattr(detect, "one2one_cv3", detect.cv3)]
-                set_scores(layers, run, 0.25, 0.05)
-            settings = {"nms": True} if nms else {}
-            path = model.export(format="onnx", imgsz=side, simplify=False, opset=OPSET[False], device="cpu", **settings)
+                set_scores([branch[-1] for branch in detect.cv3], run, 0.25, 0.05)
+            path = model.export(format="onnx", imgsz=side, simplify=False, opset=OPSET[False], device="cpu", nms=nms)
             return onnx.load(path), seeds
         finally:
             os.chdir(here)
@@ -400,7 +407,6 @@ BUILDERS = {  # each takes the seed of its first weight
     "yolov8_nms": of(ultralytics_model, file="yolov8.yaml", edit=narrow, nms=True),
     "yolo11": of(ultralytics_model, file="yolo11.yaml", edit=narrow),
     "yolo11_nms": of(ultralytics_model, file="yolo11.yaml", edit=narrow, nms=True),
-    "yolo26": of(ultralytics_model, file="yolo26.yaml", edit=narrow),
     "rtdetr_ultralytics": of(ultralytics_model, file="rtdetr-resnet50.yaml", edit=narrow_rtdetr),
 }
 FIRST_SEED, SEEDS_EACH = 50_000, 1_000
