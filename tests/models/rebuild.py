@@ -6,7 +6,8 @@
 tools/export_ssd_mobilenetv2.py and tools/export_yolo.py) is the exporter's
 graph with every small tensor as it was. A large weight is an initializer without values: `external_data` holds its `seed`,
 `raw_data` one float32 scale per output channel, and the weight is `unit(seed, dims)` times the scale of its first axis. That
-is integer arithmetic, exact conversions and one rounding, so the result is the same to the last bit everywhere.
+is integer arithmetic, exact conversions and one rounding, so the result is the same to the last bit everywhere. With
+`transposed_seed` in its place, the weight is the transpose of such a matrix, which is how exporters write linear layers.
 
 `score_threshold` replaces the score threshold of a TensorFlow model: 1e-8, the default of the Object Detection API, makes
 every anchor a candidate for every class. `quiet` makes a model detect nothing in any picture: it raises the bias of the
@@ -57,8 +58,12 @@ def load(name, *, quiet=False, score_threshold=None):
     for tensor in model.graph.initializer:
         if tensor.external_data:
             (entry,) = tensor.external_data
-            scale = np.frombuffer(tensor.raw_data, "<f4")
-            tensor.raw_data = scaled(int(entry.value), tuple(tensor.dims), scale).astype("<f4").tobytes()
+            scale, shape = np.frombuffer(tensor.raw_data, "<f4"), tuple(tensor.dims)
+            if entry.key == "transposed_seed":
+                values = scaled(int(entry.value), shape[::-1], scale).T
+            else:
+                values = scaled(int(entry.value), shape, scale)
+            tensor.raw_data = values.astype("<f4").tobytes()
             del tensor.external_data[:]
     if quiet and name in TORCHVISION:
         _raise_biases(model, _CLASS_BIAS, slice(None, None, CLASS_COUNT), QUIET_BIAS)

@@ -12,7 +12,7 @@ onnxruntime = pytest.importorskip("onnxruntime")
 import lanner  # noqa: E402
 import pictures  # noqa: E402
 import shapes_inputs  # noqa: E402
-from detections import assert_same  # noqa: E402
+from detections import assert_same, padded_of, rows_of  # noqa: E402
 
 SHAPES_MODEL = Path(__file__).resolve().parents[2] / "models" / "shapes" / "shapes.onnx"
 TORCHVISION = ("ssdlite320", "ssd300", "fasterrcnn")
@@ -118,13 +118,6 @@ def test_no_detection_at_all(name, model_path, reference):
     assert_same(outputs, reference(path, inputs), 1)
 
 
-def tensorflow_detections(outputs):
-    """The detections of a padded TensorFlow Object Detection API result."""
-    count = int(outputs["num_detections"][0])
-    return {name: outputs[f"detection_{key}"][0, :count] for name, key in
-            (("boxes", "boxes"), ("scores", "scores"), ("labels", "classes"))}
-
-
 @pytest.mark.parametrize("score_threshold", [None, 1e-8])
 def test_tensorflow_ssd_detects_what_onnx_runtime_detects(score_threshold, model_path, reference):
     path = model_path("ssd_mobilenetv2", score_threshold=score_threshold)
@@ -133,7 +126,7 @@ def test_tensorflow_ssd_detects_what_onnx_runtime_detects(score_threshold, model
         inputs = {"input_tensor": pictures.pixels(picture)}
         ours, theirs = model.run(inputs), reference(path, inputs)
         assert list(ours) == list(theirs)
-        assert_same(tensorflow_detections(ours), tensorflow_detections(theirs), 1)
+        assert_same(padded_of(ours), padded_of(theirs), 1)
 
 
 @pytest.mark.parametrize("rule", ["all", *RULES])
@@ -141,7 +134,7 @@ def test_tensorflow_ssd_detects_the_same_without_a_rule(rule, model_path, refere
     path = model_path("ssd_mobilenetv2")
     inputs = {"input_tensor": pictures.pixels(pictures.samples("ssd_mobilenetv2")[0])}
     ours = compile_without(path, rule).run(inputs)
-    assert_same(tensorflow_detections(ours), tensorflow_detections(reference(path, inputs)), 1)
+    assert_same(padded_of(ours), padded_of(reference(path, inputs)), 1)
 
 
 def test_no_detection_at_all_in_tensorflow_ssd(model_path):
@@ -151,13 +144,6 @@ def test_no_detection_at_all_in_tensorflow_ssd(model_path):
     assert outputs["detection_boxes"].shape == (1, 100, 4)
 
 
-def yolo_detections(outputs):
-    """The detections in a YOLO's 300 padded rows, the columns x1, y1, x2, y2, score and label."""
-    rows = outputs["output0"][0]
-    rows = rows[rows[:, 4] > 0]
-    return {"boxes": rows[:, :4], "scores": rows[:, 4], "labels": rows[:, 5]}
-
-
 def test_yolo_detects_what_onnx_runtime_detects(model_path, reference):
     path = model_path("yolov8n")
     model = lanner.compile(path, threads=2)
@@ -165,7 +151,7 @@ def test_yolo_detects_what_onnx_runtime_detects(model_path, reference):
         inputs = {"images": picture[None]}
         ours, theirs = model.run(inputs), reference(path, inputs)
         assert ours["output0"].shape == (1, 300, 6)
-        assert_same(yolo_detections(ours), yolo_detections(theirs), 640)
+        assert_same(rows_of(ours), rows_of(theirs), 640)
 
 
 @pytest.mark.parametrize("rule", ["all", *RULES])
@@ -173,7 +159,7 @@ def test_yolo_detects_the_same_without_a_rule(rule, model_path, reference):
     path = model_path("yolov8n")
     inputs = {"images": pictures.samples("yolov8n")[0][None]}
     ours = compile_without(path, rule).run(inputs)
-    assert_same(yolo_detections(ours), yolo_detections(reference(path, inputs)), 640)
+    assert_same(rows_of(ours), rows_of(reference(path, inputs)), 640)
 
 
 def test_yolo_detects_nothing(model_path):
