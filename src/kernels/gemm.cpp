@@ -89,6 +89,12 @@ LANNER_MULTIVERSION void multiply_float_panels(std::int64_t rows, std::int64_t c
   multiply_panels(rows, columns, depth, a, b, adds, y, y_stride);
 }
 
+LANNER_MULTIVERSION void multiply_uint32_panels(std::int64_t rows, std::int64_t columns, std::int64_t depth,
+                                                const std::uint32_t* a, const std::uint32_t* b, bool adds,
+                                                std::uint32_t* y, std::int64_t y_stride) {
+  multiply_panels(rows, columns, depth, a, b, adds, y, y_stride);
+}
+
 template <typename T>
 void multiply_blocked(int threads, std::int64_t m, std::int64_t n, std::int64_t k, Matrix<T> a, Matrix<T> b, T* y,
                       std::int64_t y_stride) {
@@ -113,6 +119,8 @@ void multiply_blocked(int threads, std::int64_t m, std::int64_t n, std::int64_t 
         T* const out = y + row * y_stride + column;
         if constexpr (std::is_same_v<T, float>) {
           multiply_float_panels(rows, columns, depth, a_panels, b_panels, first != 0, out, y_stride);
+        } else if constexpr (std::is_same_v<T, std::uint32_t>) {
+          multiply_uint32_panels(rows, columns, depth, a_panels, b_panels, first != 0, out, y_stride);
         } else {
           multiply_panels(rows, columns, depth, a_panels, b_panels, first != 0, out, y_stride);
         }
