@@ -49,9 +49,8 @@ def efficientdet(side=128, channels=24, anchors=3):
     from keras.src.applications.efficientnet import EfficientNet
 
     base = EfficientNet(0.35, 0.35, side, weights=None, include_top=False, input_shape=(side, side, 3), name="small")
-    ends = ("block3a_expand_activation", "block5a_expand_activation", "top_activation")  # strides 4, 8... and 32
-    found = [base.get_layer(name).output for name in ends if name in {layer.name for layer in base.layers}]
-    levels = [convolved(x, channels) for x in found]
+    ends = ("block3a_expand_activation", "block5a_expand_activation", "top_activation")
+    levels = [convolved(base.get_layer(name).output, channels) for name in ends]
     down = [levels[-1]]
     for x in levels[-2::-1]:
         larger = LAYERS.UpSampling2D(x.shape[1] // down[-1].shape[1], interpolation="nearest")(down[-1])
@@ -85,13 +84,12 @@ def efficientdet(side=128, channels=24, anchors=3):
         return {"boxes": kept.nmsed_boxes, "scores": kept.nmsed_scores, "labels": kept.nmsed_classes,
                 "count": kept.valid_detections}
 
-    return model, detect
+    return [model], detect, lambda pixels: pixels
 
 
 def centernet(side=128, channels=32, kept=40):
     base = tf.keras.applications.MobileNetV2((side, side, 3), alpha=0.35, include_top=False, weights=None)
     scaled = LAYERS.Rescaling(1 / 127.5, -1)
-    pixels = LAYERS.Input((side, side, 3))
     body = tf.keras.Model(base.input, base.get_layer("block_13_expand_relu").output)
     x = LAYERS.Input(body.output.shape[1:])
     top = x
@@ -102,7 +100,6 @@ def centernet(side=128, channels=32, kept=40):
     offsets = LAYERS.Conv2D(2, 3, padding="same", name="boxes_offset")(x)
     heat = LAYERS.Conv2D(CLASSES, 3, padding="same", name="classes_heat")(x)
     neck = tf.keras.Model(top, [sizes, offsets, heat])
-    del pixels
 
     def detect(pixels):
         sizes, offsets, heat = neck(body(scaled(pixels), training=False), training=False)
@@ -117,7 +114,7 @@ def centernet(side=128, channels=32, kept=40):
         return {"boxes": tf.concat([middle - sizes / 2, middle + sizes / 2], 2) / float(width), "scores": scores,
                 "labels": labels}
 
-    return (scaled, body, neck), detect
+    return [body, neck], detect, scaled
 
 
 def generate_weights(models, first):
@@ -177,15 +174,14 @@ def main():
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BUILDERS) + "; default all")
     for name in parser.parse_args().names or BUILDERS:
         build, seed = BUILDERS[name]
-        models, detect = build()
-        models = models if isinstance(models, tuple) else (models,)
-        seeds = generate_weights([model for model in models if hasattr(model, "layers")], seed)
-        side = next(model for model in models if hasattr(model, "layers")).input.shape[1]
+        models, detect, preprocess = build()
+        seeds = generate_weights(models, seed)
+        side = models[0].input.shape[1]
         images = np.stack([pictures.pixels(pictures.picture(CALIBRATION_SEED + k, side, side))[0]
                            for k in range(CALIBRATION_PICTURES)])
-        x = tf.constant(images, tf.float32)
+        x = preprocess(tf.constant(images, tf.float32))
         for model in models:
-            x = calibrate(model, x)[0] if hasattr(model, "layers") else model(x)
+            x = calibrate(model, x)[0]
         signature = [tf.TensorSpec([1, side, side, 3], tf.float32, "image")]
         proto, _ = tf2onnx.convert.from_function(tf.function(detect), input_signature=signature, opset=OPSET)
         read = {name for node in proto.graph.node for name in node.input}
