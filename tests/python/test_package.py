@@ -36,8 +36,8 @@ def test_compiles_paths_bytes_and_protos(tmp_path):
 def test_inputs_and_outputs_are_described():
     model = lanner.compile(model_of(ADD))
     assert [tuple(value) for value in model.inputs] == [
-        ("x", "float32", (None, 2), ("N", ""), False),
-        ("y", "float32", (2,), ("",), False),
+        ("x", "float32", (None, 2), ("N", ""), False, "float32[N,2]"),
+        ("y", "float32", (2,), ("",), False, "float32[2]"),
     ]
     assert model.outputs[0].name == "z" and model.outputs[0].shape == (None, 2)
 
