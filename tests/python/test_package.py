@@ -110,6 +110,24 @@ def test_sequences_and_optionals():
     assert second["last"].tolist() == [0, 2] and first["t"][2].tolist() == [-1, -1]
 
 
+def test_optional_sequences(tmp_path):
+    model = lanner.compile(model_of("""
+        g (optional(seq(float[N])) s) => (bool has, optional(seq(float[N])) same) {
+          has = OptionalHasElement(s) same = Identity(s) }"""))
+    model.save(tmp_path / "model.lanner")
+    for which in (model, lanner.load(tmp_path / "model.lanner")):
+        assert which.inputs[0].type == which.outputs[1].type == "optional(sequence(float32[N]))"
+        assert which.outputs[0].type == "bool[]"
+        assert which.run({"s": None}) == {"has": np.False_, "same": None}
+        given = which.run({"s": [np.array([1, 2], np.float32), np.array([], np.float32)]})
+        assert given["has"] and [item.tolist() for item in given["same"]] == [[1, 2], []]
+        assert which.run({"s": []})["same"] == []
+        for wrong in (np.array([1], np.float32), [np.array([1])], [np.float32(1).reshape(())]):
+            with pytest.raises(lanner.Error) as error:
+                which.run({"s": wrong})
+            assert error.value.reason in ("input.type", "input.rank")
+
+
 def test_outputs_are_the_callers_own():
     model = lanner.compile(model_of("g (float[2] x) => (float[2] y, float[2] c) "
                                     "<float[2] k = {5, 6}> { y = Identity(x) c = Identity(k) }"))
