@@ -10,6 +10,7 @@
 
 #include "kernels/broadcast.h"
 #include "kernels/element_loops.h"
+#include "kernels/loops_rows.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace lanner::kernels::HWY_NAMESPACE {
@@ -105,15 +106,7 @@ namespace lanner::kernels {
 
 namespace {
 
-constexpr LoopsRow<ElementLoops> kRows[] = {
-#if (HWY_TARGETS & HWY_AVX3) && HWY_STATIC_TARGET != HWY_AVX3
-    {"AVX-512", cpu_has_avx512, &N_AVX3::kLoops},
-#endif
-#if (HWY_TARGETS & HWY_AVX2) && HWY_STATIC_TARGET != HWY_AVX2
-    {"AVX2", cpu_has_avx2, &N_AVX2::kLoops},
-#endif
-    {"baseline", [] { return true; }, &HWY_STATIC_DISPATCH(kLoops)},
-};
+constexpr LoopsRow<ElementLoops> kRows[] = LANNER_LOOPS_ROWS;
 
 }  // namespace
 

@@ -13,7 +13,7 @@
 
 #include "base/clock.h"
 #include "base/parallel.h"
-#include "kernels/loops_of_cpu.h"
+#include "kernels/loops_rows.h"
 #include "kernels/peak.h"
 
 #ifndef LANNER_KERNELS_PEAK_ONCE
@@ -72,15 +72,7 @@ namespace lanner::kernels {
 
 namespace {
 
-constexpr LoopsRow<PeakLoops> kRows[] = {
-#if (HWY_TARGETS & HWY_AVX3) && HWY_STATIC_TARGET != HWY_AVX3
-    {"AVX-512", cpu_has_avx512, &N_AVX3::kLoops},
-#endif
-#if (HWY_TARGETS & HWY_AVX2) && HWY_STATIC_TARGET != HWY_AVX2
-    {"AVX2", cpu_has_avx2, &N_AVX2::kLoops},
-#endif
-    {"baseline", [] { return true; }, &HWY_STATIC_DISPATCH(kLoops)},
-};
+constexpr LoopsRow<PeakLoops> kRows[] = LANNER_LOOPS_ROWS;
 
 constexpr std::int64_t kRounds = 100'000;  // below a millisecond
 constexpr std::int64_t kNanoseconds = 20'000'000;

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 
+#include "kernels/loops_rows.h"
 #include "kernels/product_loops.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -92,15 +93,7 @@ namespace {
 // Products that are summed before the partial sum joins the total, which bounds the rounding error.
 constexpr std::int64_t kSumBlock = 512;
 
-constexpr LoopsRow<ProductLoops> kRows[] = {
-#if (HWY_TARGETS & HWY_AVX3) && HWY_STATIC_TARGET != HWY_AVX3
-    {"AVX-512", cpu_has_avx512, &N_AVX3::kLoops},
-#endif
-#if (HWY_TARGETS & HWY_AVX2) && HWY_STATIC_TARGET != HWY_AVX2
-    {"AVX2", cpu_has_avx2, &N_AVX2::kLoops},
-#endif
-    {"baseline", [] { return true; }, &HWY_STATIC_DISPATCH(kLoops)},
-};
+constexpr LoopsRow<ProductLoops> kRows[] = LANNER_LOOPS_ROWS;
 
 }  // namespace
 

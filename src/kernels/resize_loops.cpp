@@ -11,6 +11,7 @@
 #include <algorithm>
 
 #include "kernels/broadcast.h"
+#include "kernels/loops_rows.h"
 #include "kernels/resize_loops.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -152,15 +153,7 @@ namespace lanner::kernels {
 
 namespace {
 
-constexpr LoopsRow<ResizeLoops> kRows[] = {
-#if (HWY_TARGETS & HWY_AVX3) && HWY_STATIC_TARGET != HWY_AVX3
-    {"AVX-512", cpu_has_avx512, &N_AVX3::kLoops},
-#endif
-#if (HWY_TARGETS & HWY_AVX2) && HWY_STATIC_TARGET != HWY_AVX2
-    {"AVX2", cpu_has_avx2, &N_AVX2::kLoops},
-#endif
-    {"baseline", [] { return true; }, &HWY_STATIC_DISPATCH(kLoops)},
-};
+constexpr LoopsRow<ResizeLoops> kRows[] = LANNER_LOOPS_ROWS;
 
 }  // namespace
 

@@ -429,10 +429,10 @@ void infer_for_sizes(PreparedModel& prepared, const InputSizes& sizes) {
   set_input_sizes(prepared.proto, sizes);
   forget_declared_types(prepared.proto);
   const std::string complaint = infer(prepared.proto);
-  if (!complaint.empty() && infer(as_exported).empty()) {
+  const bool was_sound = infer(as_exported).empty();
+  if (was_sound && !complaint.empty()) {
     base::invalid("option.shapes", "the model cannot have these input shapes: {}", complaint);
   }
-  if (complaint.empty()) infer(as_exported);
   check_sizes(as_exported, prepared.proto, prepared.tensors);
 }
 
