@@ -6,7 +6,7 @@ bench/README.md.
 
 The dense part is what convolutions and matrix products take. Its lower bound is the larger of two times: the products and
 sums that its algorithms need (a Winograd convolution with tiles of 4 × 4 needs a quarter of the direct one's, with tiles of
-2 × 2 four ninths) at the peak rate that `lanner explain` measures, and reading the weights once from memory at the rate
+2 × 2 four ninths; with a stride of 2, 9/16 and 25/36) at the peak rate that `lanner explain` measures, and reading the weights once from memory at the rate
 that this script measures. Of models whose sizes are open when they are compiled the products are not known.
 """
 
@@ -24,7 +24,8 @@ from measuring import conditions, put_table
 from models import MODELS, ROOT
 
 LANNER = ROOT / "build" / "release" / "bin" / "lanner"
-REDUCTION = {"winograd-f2": 2.25, "winograd-f2-plain": 2.25, "winograd-f4": 4, "winograd-f4-plain": 4}
+# Of an algorithm, for a stride of 1 and of 2.
+REDUCTION = {"winograd-f2": (36 / 16, 36 / 25), "winograd-f4": (144 / 36, 144 / 81)}
 DENSE = ("Conv", "Gemm", "MatMul")
 
 
@@ -50,6 +51,12 @@ def json_of(*words):
         return json.loads(path.read_text())
 
 
+def operations(row):
+    """Products and sums of a convolution or matrix product by its algorithm."""
+    reduction = REDUCTION.get(row["algorithm"].removesuffix("-plain"), (1, 1))
+    return 2 * row["macs"] / reduction["stride 2x2" in row["problem"]]
+
+
 def measure(model, options, gb_per_second):
     with tempfile.TemporaryDirectory() as folder:
         program, inputs = Path(folder) / "model.lanner", Path(folder) / "inputs.npz"
@@ -65,14 +72,13 @@ def measure(model, options, gb_per_second):
     dense_rows = [row for row in profile["child_rows"] if row["operator"].startswith(DENSE)]
     peak = explained.get("tuning", {}).get("peak_gflops", 0)
     known = [row for row in explained["algorithms"] if row["macs"]]
-    operations = sum(2 * row["macs"] / REDUCTION.get(row["algorithm"], 1) for row in known)
     return {
         "ms": float(np.median(profile["run_ms"])),
         "dense_ms": per_run(dense_rows),
         "rest_ms": per_run(profile["child_rows"]) - per_run(dense_rows),
         "native_ms": per_run([row for row in profile["rows"] if row["backend"] == "native"]),
         "direct_gflops": sum(2 * row["macs"] for row in known) / 1e9,
-        "compute_ms": operations / 1e9 / peak * 1e3 if peak and known else None,
+        "compute_ms": sum(map(operations, known)) / 1e9 / peak * 1e3 if peak and known else None,
         "weights_ms": weight_ms,
         "peak_gflops": peak,
     }

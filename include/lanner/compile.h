@@ -49,11 +49,13 @@ struct CompileOptions {
   std::string precision = "f32";
   // Of "auto": the root mean square of the difference over that of the value in float32.
   double tolerance = kDefaultTolerance;
-  // Of "auto": inputs to judge on; generated ones, with a warning, where there are none.
+  // Inputs to judge "auto" on; generated ones, with a warning, where there are none. Where the model leaves sizes open,
+  // algorithms are measured for those of the first sample.
   std::vector<NamedValues> samples;
   // How the algorithms of convolutions and matrix products are chosen: "off", by what a model of the CPU expects;
   // "fast", by measuring those expected to be close, which takes seconds; "full", by measuring all, more often.
-  // Measurements are kept in the user's cache folder, so that equal layers are measured once. What is chosen is part of
+  // Measurements are kept in the user's cache folder, so that equal layers are measured once. Layers of open sizes need a
+  // sample. What is chosen is part of
   // the program, and has effect on CPUs like this one.
   std::string tune = "off";
   // What packed weights may take: "fast", as much as the fastest algorithms want, up to four times the plain weights of

@@ -210,8 +210,8 @@ def compile(
     precision: what convolutions and matrix products compute with: "f32", the default; "bf16", where that is faster;
         "auto", bf16 as far as values stay within the tolerance.
     tolerance: of "auto": the relative root mean square error that a value may have; by default 0.02.
-    samples: of "auto": inputs to judge on: arrays by name, the path of an .npz file, or a list of such. Without them,
-        inputs are generated, with a warning.
+    samples: inputs for "auto" to judge on: arrays by name, the path of an .npz file, or a list of such. Without them,
+        inputs are generated, with a warning. Where the model leaves sizes open, `tune` measures those of the first.
     device: "cpu".
     disable_rules: names of rewrite rules to leave out; "all" for every one.
     deny: "OP", "OP@BACKEND" or "@BACKEND": what to keep from a backend.
@@ -241,7 +241,7 @@ def compile(
         disable_rules, deny = disable_rules or settings[7], deny or settings[8]
     _check_options(lanes, device)
     tolerance = _core.DEFAULT_TOLERANCE if tolerance is None else float(tolerance)
-    samples = _samples(samples) if precision == "auto" else []
+    samples = _samples(samples) if precision == "auto" or (tune or "off") != "off" else []
     options = (
         precision or "f32", tolerance, samples, tune or "off", memory or "fast", threads or 0, disable_rules, deny,
         min_subgraph, _shapes(shapes), _dims(dims))

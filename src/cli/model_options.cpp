@@ -110,8 +110,10 @@ void ModelOptions::add_to(CLI::App& command, std::string usual_tune) {
       "--tolerance", tolerance,
       fmt::format("Of --precision auto: the relative error that values may have (default: {})", kDefaultTolerance));
   command
-      .add_option("--samples", samples,
-                  "Of --precision auto: an .npz file with one array per input to judge on; may be given several times")
+      .add_option(
+          "--samples", samples,
+          "An .npz file with one array per input: what --precision auto judges on, and whose sizes --tune measures "
+          "where the model leaves them open; may be given several times")
       ->allow_extra_args(false);
   command.add_option(
       "--tune", tune,
@@ -148,7 +150,7 @@ void ModelOptions::check_compilable(bool wanted, std::string_view option) const 
 Program ModelOptions::open(CompileOptions options, bool retunes) const {
   check_compilable(precision.has_value(), "--precision");
   check_compilable(tolerance.has_value(), "--tolerance");
-  check_compilable(!samples.empty(), "--samples");
+  check_compilable(!samples.empty() && !tune && !retunes, "--samples");
   check_compilable(memory.has_value(), "--memory");
   check_compilable(!disable_rules.empty(), "--disable-rule");
   check_compilable(!deny.empty(), "--deny");
@@ -159,12 +161,12 @@ Program ModelOptions::open(CompileOptions options, bool retunes) const {
   ModelOptions merged = with_config(*this);
   if (merged.precision) options.precision = *merged.precision;
   if (merged.tolerance) options.tolerance = *merged.tolerance;
-  if (options.precision == "auto") {
-    for (const std::string& path : merged.samples) options.samples.push_back(read_npz(path));
-  }
   options.memory = merged.memory.value_or(options.memory);
   const bool stays = !tune && !retunes && is_compiled();
   options.tune = stays ? "off" : merged.tune.value_or(usual_tune_);
+  if (options.precision == "auto" || options.tune != "off") {
+    for (const std::string& path : merged.samples) options.samples.push_back(read_npz(path));
+  }
   options.threads = merged.threads.value_or(0);
   options.disable_rules.insert(options.disable_rules.end(), merged.disable_rules.begin(), merged.disable_rules.end());
   options.deny = std::move(merged.deny);

@@ -68,9 +68,10 @@ Program finish(program::Program program, std::string report, std::shared_ptr<con
     progress("tuning", kBegin);
     report = compiler::tune_program(
         program, report,
-        {.level = level, .threads = base::wanted_threads(options.threads), .progress = [&](double fraction) {
-           progress("tuning", kBegin + (kEnd - kBegin) * fraction);
-         }});
+        {.level = level,
+         .threads = base::wanted_threads(options.threads),
+         .sample = options.samples.empty() ? nullptr : &options.samples.front(),
+         .progress = [&](double fraction) { progress("tuning", kBegin + (kEnd - kBegin) * fraction); }});
   }
   progress("done", 1);
   return Program(std::make_shared<vm::LoadedProgram>(std::move(program), std::move(report), std::move(mapping)));

@@ -134,6 +134,25 @@ std::vector<NamedValues> run_samples(const Program& program, const std::vector<N
   return outputs;
 }
 
+std::map<const Instruction*, std::vector<Shape>> subgraph_input_shapes(const Program& program,
+                                                                       const NamedValues& sample) {
+  std::vector<SlotIndex> read;
+  for (const Instruction& instruction : program.main.instructions) {
+    if (!is_subgraph(instruction)) continue;
+    for (const SlotIndex input : instruction.inputs) add_once(read, input);
+  }
+  std::vector<std::size_t> unused;
+  const std::vector<NamedValues> results = run_samples(with_outputs(program, read, unused), {sample});
+  std::map<const Instruction*, std::vector<Shape>> shapes;
+  for (const Instruction& instruction : program.main.instructions) {
+    if (!is_subgraph(instruction)) continue;
+    for (const SlotIndex input : instruction.inputs) {
+      shapes[&instruction].push_back(value_of(results.front(), read, input).tensor().shape());
+    }
+  }
+  return shapes;
+}
+
 std::vector<Trial> make_trials(const Program& program, const std::vector<NamedValues>& samples) {
   const Block& main = program.main;
   const std::vector<Origin> origins = origins_of(main);

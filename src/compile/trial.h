@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstddef>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,10 @@ std::vector<Trial> make_trials(const program::Program& program, const std::vecto
 
 // Runs a program once for each sample.
 std::vector<NamedValues> run_samples(const program::Program& program, const std::vector<NamedValues>& samples);
+
+// The shapes of the inputs of the main block's subgraphs in a run on `sample`.
+std::map<const program::Instruction*, std::vector<Shape>> subgraph_input_shapes(const program::Program& program,
+                                                                                const NamedValues& sample);
 
 // Generated inputs, the same each time: float32 from 0 to 1, zeros of other types. Throws `input.missing` where a shape
 // is not known.

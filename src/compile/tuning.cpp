@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/fail.h"
 #include "compile/precision.h"
+#include "compile/trial.h"
 #include "compile/tuning_cache.h"
 #include "kernels/peak.h"
 #include "lanner_version.h"
@@ -40,6 +41,61 @@ void each_subgraph(BlockType& block, const Use& use) {
       for (auto& named : instruction.blocks) each_subgraph(named.block, use);
     }
   }
+}
+
+// Input shapes of subgraphs, in the order of each_subgraph(); empty where nothing is known beyond the program.
+using InputShapes = std::vector<std::vector<Shape>>;
+
+bool is_open(const Block& body) {
+  return std::ranges::any_of(
+      body.inputs, [&](program::SlotIndex input) { return !body.slots[input].type.static_shape().has_value(); });
+}
+
+// Of those that the program leaves open. Only the main block's are found, by running it.
+InputShapes open_shapes(program::Program& program, const NamedValues& sample) {
+  bool any = false;
+  each_subgraph(program.main,
+                [&](const Instruction& subgraph) { any = any || is_open(subgraph.blocks.front().block); });
+  if (!any) return {};
+  const auto shapes = subgraph_input_shapes(program, sample);
+  InputShapes result;
+  each_subgraph(program.main, [&](const Instruction& subgraph) {
+    const auto found = shapes.find(&subgraph);
+    const bool known = found != shapes.end() && is_open(subgraph.blocks.front().block);
+    result.push_back(known ? found->second : std::vector<Shape>());
+  });
+  return result;
+}
+
+// The body of a subgraph as it is for the shapes that are known of its inputs.
+Block with_shapes(const Block& body, const InputShapes& shapes, std::size_t subgraph) {
+  Block result = body;
+  if (subgraph >= shapes.size() || shapes[subgraph].size() != body.inputs.size()) return result;
+  for (std::size_t i = 0; i < body.inputs.size(); ++i) {
+    tensor::ValueType& type = result.slots[body.inputs[i]].type;
+    type = tensor::ValueType::tensor(type.element, shapes[subgraph][i]);
+  }
+  return result;
+}
+
+json shapes_json(const InputShapes& shapes) {
+  json result = json::array();
+  for (const std::vector<Shape>& inputs : shapes) {
+    json row = json::array();
+    for (const Shape& shape : inputs) row.push_back(shape.dims());
+    result.push_back(inputs.empty() ? json(nullptr) : std::move(row));
+  }
+  return result;
+}
+
+InputShapes read_shapes(const json& content) {
+  InputShapes result;
+  for (const json& inputs : content) {
+    std::vector<Shape>& shapes = result.emplace_back();
+    for (const json& dims : inputs)
+      shapes.emplace_back(std::span<const std::int64_t>(dims.get<std::vector<std::int64_t>>()));
+  }
+  return result;
 }
 
 std::string operator_of(const Instruction& instruction) {
@@ -145,6 +201,7 @@ std::string tune_program(program::Program& program, const std::string& report, c
   std::size_t count = 0;
   each_subgraph(program.main, [&](Instruction&) { ++count; });
 
+  const InputShapes shapes = options.sample == nullptr ? InputShapes() : open_shapes(program, *options.sample);
   std::map<const Backend*, Tuned> backends;
   double peak_gflops = 0;
   // A thread of tuning's own takes its workers with it, as in a session.
@@ -164,9 +221,12 @@ std::string tune_program(program::Program& program, const std::string& report, c
             .threads = options.threads, .level = options.level, .progress = [&](double fraction) {
               options.progress((static_cast<double>(done) + fraction) / static_cast<double>(count));
             }};
-        const std::vector<Choice> choices = base::with_context(
-            [&] { return fmt::format("while tuning subgraph '{}'", subgraph.name); },
-            [&] { return backend->tune(subgraph.blocks.front().block, program.constants, tune, measured); });
+        const std::vector<Choice> choices =
+            base::with_context([&] { return fmt::format("while tuning subgraph '{}'", subgraph.name); },
+                               [&] {
+                                 return backend->tune(with_shapes(subgraph.blocks.front().block, shapes, done),
+                                                      program.constants, tune, measured);
+                               });
         cache.add(new_ones(measured, tuned.known));
         tuned.known = std::move(measured);
         write_choices(subgraph, choices, target, tuned);
@@ -186,6 +246,7 @@ std::string tune_program(program::Program& program, const std::string& report, c
                        {"threads", options.threads},
                        {"seconds", static_cast<double>(base::now_ns() - start) * 1e-9},
                        {"peak_gflops", peak_gflops},
+                       {"input_shapes", shapes_json(shapes)},
                        {"backends", std::move(shares)}};
   return text_of(content);
 }
@@ -193,21 +254,25 @@ std::string tune_program(program::Program& program, const std::string& report, c
 std::string explain_algorithms(const program::Program& program, const std::string& report, int threads) {
   json content;
   std::map<std::string, Measurements, std::less<>> measurements;
+  InputShapes shapes;
   double peak_gflops = 0;
   try {
     content = json::parse(report);
     if (content.contains("tuning")) {
       measurements = measurements_here(content.at("tuning").at("backends"));
       peak_gflops = content.at("tuning").at("peak_gflops").get<double>();
+      shapes = read_shapes(content.at("tuning").value("input_shapes", json::array()));
     }
   } catch (const std::exception& error) {
     base::invalid("report.invalid", "the program's report is not what the compiler writes: {}", error.what());
   }
   json rows = json::array();
+  std::size_t index = 0;
   each_subgraph(program.main, [&](const Instruction& subgraph) {
+    const std::size_t position = index++;
     const Backend* backend = backends::find_backend(subgraph.backend);
     if (backend == nullptr) return;
-    const Block& body = subgraph.blocks.front().block;
+    const Block body = with_shapes(subgraph.blocks.front().block, shapes, position);
     const std::string target = subgraph.attributes.get_string(backends::kTunedForAttribute, "");
     for (const Choice& choice : backend->choices(body, program.constants, {.threads = threads, .tuned_for = target})) {
       const Instruction& instruction = body.instructions[choice.instruction];

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <span>
 #include <thread>
 
 #include "base/parallel.h"
@@ -71,15 +72,17 @@ void share_out(int threads, std::size_t count, Body&& body) {
 }  // namespace
 
 WinogradWeights::WinogradWeights(const WinogradLoops& loops, WinogradForm form, WinogradStorage storage,
-                                 std::int64_t outputs, std::int64_t inputs)
+                                 std::int64_t stride, std::int64_t outputs, std::int64_t inputs)
     : loops_(&loops),
       form_(form),
       storage_(storage),
+      stride_(static_cast<std::size_t>(stride)),
       outputs_(static_cast<std::size_t>(outputs)),
       inputs_(static_cast<std::size_t>(inputs)),
       panel_outputs_(kPanelVectors * loops.lanes),
       panels_(divide_up(outputs_, panel_outputs_)),
-      panel_floats_((storage == WinogradStorage::kPlain ? kElements : point_count(form)) * inputs_ * panel_outputs_) {}
+      panel_floats_((storage == WinogradStorage::kPlain ? kElements : weight_count(form, stride_)) * inputs_ *
+                    panel_outputs_) {}
 
 std::size_t WinogradWeights::vectors(std::size_t panel) const {
   return divide_up(outputs(panel), loops_->lanes);
@@ -104,7 +107,8 @@ void WinogradWeights::pack(const float* plain, std::size_t panel, float* packed)
       reorder(first, count, to + first * kElements * width);
     } else {
       reorder(first, count, few.data());
-      loops_->transform_weights[form_index(form_)](few.data(), count, width, to + first * width, inputs_ * width);
+      loops_->transform_weights[stride_ - 1][form_index(form_)](few.data(), count, width, to + first * width,
+                                                                inputs_ * width);
     }
   }
 }
@@ -138,16 +142,18 @@ Winograd::Winograd(const WinogradLoops& loops, WinogradForm form, WinogradStorag
                    const WinogradProblem& problem, int threads)
     : loops_(&loops),
       problem_(problem),
-      weights_(loops, form, storage, problem.outputs, problem.inputs),
-      points_(point_count(form)),
-      rows_(strips(problem.output_height, problem.height, problem.pad_top, problem.dilation_y, tile_side(form))),
-      columns_(strips(problem.output_width, problem.width, problem.pad_left, problem.dilation_x, tile_side(form))),
+      weights_(loops, form, storage, problem.stride, problem.outputs, problem.inputs),
+      stride_(weights_.stride_),
+      windows_(window_count(form, stride_)),
+      points_(terms()),
+      rows_(strips(problem.output_height, problem.height, problem.pad_top, problem.dilation_y)),
+      columns_(strips(problem.output_width, problem.width, problem.pad_left, problem.dilation_x)),
       tiles_(static_cast<std::size_t>(problem.batch) * rows_.size() * columns_.size()),
       input_blocks_(divide_up(weights_.inputs_, loops.lanes)),
       workers_(static_cast<std::size_t>(std::max(threads, 1))) {
   const std::size_t channels = input_blocks_ * loops.lanes;
-  const std::size_t window_bytes = points_ * channels * sizeof(float);
-  const std::size_t product_bytes = points_ * weights_.panel_outputs_ * sizeof(float);
+  const std::size_t window_bytes = windows_ * channels * sizeof(float);
+  const std::size_t product_bytes = points_.size() * weights_.panel_outputs_ * sizeof(float);
   const std::size_t most_products = kProductsBytes / product_bytes / loops.most_tiles * loops.most_tiles;
   const auto most = [&](std::size_t windows_bytes) {
     return std::clamp(windows_bytes / window_bytes, loops.most_tiles, most_products);
@@ -161,15 +167,17 @@ Winograd::Winograd(const WinogradLoops& loops, WinogradForm form, WinogradStorag
   const std::size_t groups = divide_up(portion_, loops.most_tiles);
   parts_ = by_channels_ ? std::min(groups, divide_up(2 * workers_, weights_.panels())) : 1;
   part_ = divide_up(groups, parts_) * loops.most_tiles;
-  // Windows lie in the order they are read in: by slabs of channels, points, groups.
+  // Windows lie in the order they are read in: by slabs of channels, values, groups.
   slab_ = storage == WinogradStorage::kPlain ? kStep : channels;
   window_stride_ = odd_stride(portion_ * std::min(slab_, channels));
   product_stride_ = odd_stride(part_ * weights_.panel_outputs_);
   tiles_bytes_ = round_up(portion_ * sizeof(WinogradTile), 64);
-  windows_bytes_ = divide_up(channels, slab_) * points_ * window_stride_ * sizeof(float);
-  products_bytes_ = points_ * product_stride_ * sizeof(float);
+  windows_bytes_ = divide_up(channels, slab_) * windows_ * window_stride_ * sizeof(float);
+  products_bytes_ = points_.size() * product_stride_ * sizeof(float);
   const std::size_t columns_bytes =
-      storage == WinogradStorage::kPlain ? points_ * odd_stride(kStep * weights_.panel_outputs_) * sizeof(float) : 0;
+      storage == WinogradStorage::kPlain
+          ? weight_count(form, stride_) * odd_stride(kStep * weights_.panel_outputs_) * sizeof(float)
+          : 0;
   own_bytes_ = tiles_bytes_ + products_bytes_ + columns_bytes + (by_channels_ ? 0 : windows_bytes_);
   scratch_bytes_ = workers_ * own_bytes_ + (by_channels_ ? windows_bytes_ : 0);
 }
@@ -194,24 +202,55 @@ Winograd::Group Winograd::group(std::size_t index, std::size_t tiles) const {
 }
 
 std::vector<Winograd::Strip> Winograd::strips(std::int64_t output_size, std::int64_t input_size, std::int64_t pad,
-                                              std::int64_t dilation, std::int64_t side) {
-  std::vector<Strip> strips;
-  // How many of `most` positions from `first` on, `dilation` apart, come before `end`.
-  const auto before = [&](std::int64_t first, std::int64_t end, std::int64_t most) {
+                                              std::int64_t dilation) const {
+  // How many of `most` positions from `first` on, `step` apart, come before `end`.
+  const auto before = [](std::int64_t first, std::int64_t end, std::int64_t most, std::int64_t step) {
     const std::int64_t room = end - first;
-    return static_cast<std::uint8_t>(room <= 0 ? 0 : std::min(most, (room + dilation - 1) / dilation));
+    return static_cast<std::uint8_t>(room <= 0 ? 0 : std::min(most, (room + step - 1) / step));
   };
+  const std::int64_t side = static_cast<std::int64_t>(tile_side(weights_.form_));
+  std::vector<Strip> strips;
   for (std::int64_t phase = 0; phase < std::min(dilation, output_size); ++phase) {
     for (std::int64_t output = phase; output < output_size; output += side * dilation) {
-      const std::int64_t window = output - pad;
-      strips.push_back({output, window, before(window, 0, side + 2), before(window, input_size, side + 2),
-                        before(output, output_size, side), output == phase});
+      Strip strip{output, before(output, output_size, side, dilation), output == phase, {}};
+      for (std::size_t odd = 0; odd < stride_; ++odd) {
+        const std::int64_t window = output * problem_.stride - pad + static_cast<std::int64_t>(odd);
+        const auto most = static_cast<std::int64_t>(window_side(weights_.form_, stride_ == 1 ? 3 : 2 - odd));
+        const std::int64_t step = std::max(dilation, problem_.stride);
+        strip.reach[odd] = {window, before(window, 0, most, step), before(window, input_size, most, step)};
+      }
+      strips.push_back(strip);
     }
   }
   return strips;
 }
 
-void Winograd::locate(std::size_t first, std::size_t count, WinogradTile* tiles) const {
+// At each point every part that has it adds one; the first part has all.
+std::vector<std::vector<Winograd::Term>> Winograd::terms() const {
+  const WinogradForm form = weights_.form_;
+  const auto parts = std::span(kWinogradParts).subspan(first_part(stride_), part_count(stride_));
+  const std::size_t side = window_side(form, parts.front().rows);
+  std::vector<std::vector<Term>> points(side * side);
+  std::size_t first_window = 0;
+  std::size_t first_weight = 0;
+  for (const auto& [rows, columns] : parts) {
+    const std::size_t height = window_side(form, rows);
+    const std::size_t width = window_side(form, columns);
+    const std::size_t values = weight_side(form, columns);  // of a row of weights
+    for (std::size_t r = 0; r < height; ++r) {
+      for (std::size_t c = 0; c < width; ++c) {
+        points[r * side + c].push_back(
+            {first_window + r * width + c, first_weight + (rows == 1 ? 0 : r) * values + (columns == 1 ? 0 : c)});
+      }
+    }
+    first_window += height * width;
+    first_weight += weight_side(form, rows) * values;
+  }
+  return points;
+}
+
+// With their windows in a part.
+void Winograd::locate(std::size_t first, std::size_t count, const WinogradPart& part, WinogradTile* tiles) const {
   const auto lanes = static_cast<std::ptrdiff_t>(loops_->lanes);
   const auto input_blocks = static_cast<std::ptrdiff_t>(input_blocks_);
   const auto output_blocks = static_cast<std::ptrdiff_t>(divide_up(weights_.outputs_, loops_->lanes));
@@ -220,24 +259,26 @@ void Winograd::locate(std::size_t first, std::size_t count, WinogradTile* tiles)
     const auto image = static_cast<std::ptrdiff_t>(tile / (rows_.size() * columns_.size()));
     const Strip& row = rows_[tile / columns_.size() % rows_.size()];
     const Strip& column = columns_[tile % columns_.size()];
-    const std::ptrdiff_t input_row = image * input_blocks * problem_.height + row.window;
+    const Reach& across = column.reach[part.columns == 1 ? 1 : 0];
+    const Reach& down = row.reach[part.rows == 1 ? 1 : 0];
+    const std::ptrdiff_t input_row = image * input_blocks * problem_.height + down.window;
     const std::ptrdiff_t output_row = image * output_blocks * problem_.output_height + row.output;
-    tiles[i] = {(input_row * problem_.width + column.window) * lanes,
+    tiles[i] = {(input_row * problem_.width + across.window) * lanes,
                 (output_row * problem_.output_width + column.output) * lanes,
-                row.begin,
-                row.end,
-                column.begin,
-                column.end,
+                down.begin,
+                down.end,
+                across.begin,
+                across.end,
                 row.outputs,
                 column.outputs,
                 !column.first};
   }
 }
 
-// Of group `tiles` in a slab: where the windows of point p are, from channel `channel` of the slab on.
-std::size_t Winograd::window_at(std::size_t slab, std::size_t p, const Group& tiles, std::size_t channel) const {
+// Of group `tiles` in a slab: where value `value` of the windows is, from channel `channel` of the slab on.
+std::size_t Winograd::window_at(std::size_t slab, std::size_t value, const Group& tiles, std::size_t channel) const {
   const std::size_t channels = std::min(slab_, (input_blocks_ * loops_->lanes) - slab * slab_);
-  return (slab * points_ + p) * window_stride_ + tiles.first * channels + tiles.count * channel;
+  return (slab * windows_ + value) * window_stride_ + tiles.first * channels + tiles.count * channel;
 }
 
 // Of some blocks of channels; `memory` has room for the places of the group's tiles.
@@ -245,19 +286,24 @@ void Winograd::transform_group(const Job& job, std::size_t index, std::size_t fi
                                std::byte* memory) const {
   const Group tiles = group(index, job.count);
   auto* const places = reinterpret_cast<WinogradTile*>(memory);
-  locate(job.first + tiles.first, tiles.count, places);
   const std::size_t lanes = loops_->lanes;
   const auto row = static_cast<std::size_t>(problem_.width) * lanes;
-  const std::size_t plane = static_cast<std::size_t>(problem_.height) * row;
-  const auto* const input = static_cast<const std::byte*>(job.arguments.input);
-  const auto transform = loops_->transform_input[form_index(weights_.form_)][number_index(problem_.input_number)];
-  for (std::size_t block = first_block; block < end_block; ++block) {
-    const std::size_t channel = block * lanes;
-    transform(
-        places, tiles.count,
-        {const_cast<std::byte*>(input) + block * plane * bytes_of(problem_.input_number),
-         row * static_cast<std::size_t>(problem_.dilation_y), lanes * static_cast<std::size_t>(problem_.dilation_x)},
-        job.windows + window_at(channel / slab_, 0, tiles, channel % slab_), window_stride_);
+  const std::size_t plane_bytes = static_cast<std::size_t>(problem_.height) * row * bytes_of(problem_.input_number);
+  auto* const input = static_cast<std::byte*>(const_cast<void*>(job.arguments.input));
+  std::size_t value = 0;
+  for (std::size_t i = first_part(stride_); i < first_part(stride_) + part_count(stride_); ++i) {
+    const WinogradPart& part = kWinogradParts[i];
+    const auto transform = loops_->transform_input[i][form_index(weights_.form_)][number_index(problem_.input_number)];
+    locate(job.first + tiles.first, tiles.count, part, places);
+    for (std::size_t block = first_block; block < end_block; ++block) {
+      const std::size_t channel = block * lanes;
+      transform(
+          places, tiles.count,
+          {input + block * plane_bytes, row * static_cast<std::size_t>(std::max(problem_.dilation_y, problem_.stride)),
+           lanes * static_cast<std::size_t>(std::max(problem_.dilation_x, problem_.stride))},
+          job.windows + window_at(channel / slab_, value, tiles, channel % slab_), window_stride_);
+    }
+    value += window_side(weights_.form_, part.rows) * window_side(weights_.form_, part.columns);
   }
 }
 
@@ -268,18 +314,24 @@ void Winograd::multiply(const Job& job, const Task& task) const {
   const std::size_t width = vectors * lanes;
   const std::size_t first = group(task.first_group, job.count).first;
   const float* const packed = job.arguments.weights + task.panel * weights_.panel_floats_;
-  // Adds a step of channels from `channel` on, whose weights are `columns`, at point p.
-  const auto add = [&](std::size_t p, std::size_t g, std::size_t channel, const float* columns) {
+  // Adds a step of channels from `channel` on, whose weights are `columns`, at point p; `adds` to what is there.
+  const auto add = [&](std::size_t p, const Term& term, std::size_t g, std::size_t channel, const float* columns,
+                       bool adds) {
     const Group tiles = group(g, job.count);
     loops_->multiply(tiles.count, vectors, std::min(kStep, weights_.inputs_ - channel),
-                     job.windows + window_at(channel / slab_, p, tiles, channel % slab_), columns,
-                     task.products + p * product_stride_ + (tiles.first - first) * lanes, part_ * lanes, channel != 0);
+                     job.windows + window_at(channel / slab_, term.window, tiles, channel % slab_), columns,
+                     task.products + p * product_stride_ + (tiles.first - first) * lanes, part_ * lanes, adds);
   };
   if (weights_.storage_ == WinogradStorage::kTransformed) {
-    for (std::size_t p = 0; p < points_; ++p) {
-      const float* const columns = packed + p * weights_.inputs_ * width;
+    for (std::size_t p = 0; p < points_.size(); ++p) {
       for (std::size_t g = task.first_group; g < task.end_group; ++g) {
-        for (std::size_t c = 0; c < weights_.inputs_; c += kStep) add(p, g, c, columns + c * width);
+        for (std::size_t c = 0; c < weights_.inputs_; c += kStep) {
+          bool adds = c != 0;
+          for (const Term& term : points_[p]) {
+            add(p, term, g, c, packed + (term.weight * weights_.inputs_ + c) * width, adds);
+            adds = true;
+          }
+        }
       }
     }
     return;
@@ -287,8 +339,8 @@ void Winograd::multiply(const Job& job, const Task& task) const {
   const std::size_t stride = odd_stride(kStep * width);
   for (std::size_t c = 0; c < weights_.inputs_; c += kStep) {
     const std::size_t end = std::min(c + kStep, weights_.inputs_);
-    loops_->transform_weights[form_index(weights_.form_)](packed + c * kElements * width, end - c, width, task.columns,
-                                                          stride);
+    loops_->transform_weights[stride_ - 1][form_index(weights_.form_)](packed + c * kElements * width, end - c, width,
+                                                                       task.columns, stride);
     // Memory would be idle while products are made.
     const float* next = packed + end * kElements * width;
     std::size_t next_bytes = std::min(kStep, weights_.inputs_ - end) * kElements * width * sizeof(float);
@@ -297,9 +349,15 @@ void Winograd::multiply(const Job& job, const Task& task) const {
       next_bytes =
           std::min(kStep, weights_.inputs_) * kElements * weights_.vectors(task.next_panel) * lanes * sizeof(float);
     }
-    for (std::size_t p = 0; p < points_; ++p) {
-      prefetch_part(next, next_bytes, p, points_);
-      for (std::size_t g = task.first_group; g < task.end_group; ++g) add(p, g, c, task.columns + p * stride);
+    for (std::size_t p = 0; p < points_.size(); ++p) {
+      prefetch_part(next, next_bytes, p, points_.size());
+      for (std::size_t g = task.first_group; g < task.end_group; ++g) {
+        bool adds = c != 0;
+        for (const Term& term : points_[p]) {
+          add(p, term, g, c, task.columns + term.weight * stride, adds);
+          adds = true;
+        }
+      }
     }
   }
 }
@@ -311,13 +369,14 @@ void Winograd::make_outputs(const Job& job, const Task& task) const {
   const std::size_t first = group(task.first_group, job.count).first;
   const Group last = group(task.end_group - 1, job.count);
   const std::size_t count = last.first + last.count - first;
-  locate(job.first + first, count, task.tiles);
+  locate(job.first + first, count, kWinogradParts[first_part(stride_)], task.tiles);
   const auto row = static_cast<std::size_t>(problem_.output_width) * lanes;
   const std::size_t plane = static_cast<std::size_t>(problem_.output_height) * row;
   const std::size_t element = bytes_of(problem_.output_number);
   auto* const output = static_cast<std::byte*>(job.arguments.output);
   const auto* const residual = static_cast<const std::byte*>(job.arguments.residual);
-  const auto transform = loops_->transform_output[form_index(weights_.form_)][number_index(problem_.output_number)];
+  const auto transform =
+      loops_->transform_output[stride_ - 1][form_index(weights_.form_)][number_index(problem_.output_number)];
   for (std::size_t v = 0; v < weights_.vectors(task.panel); ++v) {
     const std::size_t block = task.panel * kPanelVectors + v;
     alignas(64) std::array<float, kMostLanes> bias{};

@@ -14,8 +14,8 @@
 #include "kernels/winograd_loops.h"
 
 // Interpolation points: 0, ±1 and infinity for kF2; 0, ±5/8, ±3/2 and infinity for kF4, which of the points whose
-// squares and products are exact have the least rounding error. A transform reads its input through `get(i)` and writes
-// through `put(i, value)`.
+// squares and products are exact have the least rounding error. With stride 2: 0, 1 and infinity for kF2; ±1/2, ±3/2
+// and infinity for kF4. A transform reads its input through `get(i)` and writes through `put(i, value)`.
 
 HWY_BEFORE_NAMESPACE();
 namespace lanner::kernels::HWY_NAMESPACE {
@@ -69,13 +69,12 @@ HWY_INLINE void store_elements(FloatVector value, Bfloat16* to) {
   hn::StoreU(hn::DemoteTo(Halves(), hn::BitCast(hn::RebindToSigned<Floats>(), halves)), Halves(), &to->bits);
 }
 
-template <std::size_t kSide>
+// Of one side of a tile, whose part has kWeights along it.
+template <std::size_t kSide, std::size_t kWeights>
 struct Transform;
 
 template <>
-struct Transform<2> {
-  static constexpr std::size_t kWindow = 4;
-
+struct Transform<2, 3> {
   template <typename Get, typename Put>
   static HWY_INLINE void input(Get&& get, Put&& put) {
     const auto d1 = get(1);
@@ -108,13 +107,14 @@ struct Transform<2> {
   }
 };
 
+HWY_INLINE FloatVector set(double value) {
+  return hn::Set(Floats(), static_cast<float>(value));
+}
+
 template <>
-struct Transform<4> {
-  static constexpr std::size_t kWindow = 6;
+struct Transform<4, 3> {
   static constexpr double kA = 0.625;
   static constexpr double kB = 1.5;
-
-  static HWY_INLINE FloatVector set(double value) { return hn::Set(Floats(), static_cast<float>(value)); }
 
   template <typename Get, typename Put>
   static HWY_INLINE void input(Get&& get, Put&& put) {
@@ -176,6 +176,114 @@ struct Transform<4> {
   }
 };
 
+// Of parts of a stride of 2. Inputs are divided by what interpolation divides by, so that one weight has the same value
+// at all points.
+template <>
+struct Transform<2, 2> {
+  // At all points but infinity.
+  template <typename Get, typename Put>
+  static HWY_INLINE void finite_input(Get&& get, Put&& put) {
+    const auto d1 = get(1);
+    put(0, hn::Sub(get(0), d1));
+    put(1, d1);
+  }
+
+  template <typename Get, typename Put>
+  static HWY_INLINE void input(Get&& get, Put&& put) {
+    finite_input(get, put);
+    put(2, hn::Sub(get(2), get(1)));
+  }
+
+  template <typename Get, typename Put>
+  static HWY_INLINE void output(Get&& get, Put&& put) {
+    const auto m1 = get(1);
+    put(0, hn::Add(get(0), m1));
+    put(1, hn::Add(m1, get(2)));
+  }
+
+  template <typename Get, typename Put>
+  static HWY_INLINE void weights(Get&& get, Put&& put) {
+    const auto g0 = get(0);
+    const auto g1 = get(1);
+    put(0, g0);
+    put(1, hn::Add(g0, g1));
+    put(2, g1);
+  }
+};
+
+template <>
+struct Transform<4, 2> {
+  static constexpr double kA = 0.5;
+  static constexpr double kB = 1.5;
+  // Of the outputs: what is left to divide by at ±a and, with the other sign, at ±b.
+  static constexpr double kScale = 1 / (2 * (kB * kB - kA * kA));
+
+  template <typename Get, typename Put>
+  static HWY_INLINE void finite_input(Get&& get, Put&& put) {
+    const auto a2 = set(kA * kA);
+    const auto b2 = set(kB * kB);
+    const auto d0 = get(0);
+    const auto d1 = get(1);
+    const auto d2 = get(2);
+    const auto d3 = get(3);
+    const auto even_a = hn::NegMulAdd(b2, d0, d2);
+    const auto odd_a = hn::NegMulAdd(b2, d1, d3);
+    put(0, hn::MulAdd(set(1 / kA), odd_a, even_a));
+    put(1, hn::NegMulAdd(set(1 / kA), odd_a, even_a));
+    const auto even_b = hn::NegMulAdd(a2, d0, d2);
+    const auto odd_b = hn::NegMulAdd(a2, d1, d3);
+    put(2, hn::MulAdd(set(1 / kB), odd_b, even_b));
+    put(3, hn::NegMulAdd(set(1 / kB), odd_b, even_b));
+  }
+
+  template <typename Get, typename Put>
+  static HWY_INLINE void input(Get&& get, Put&& put) {
+    finite_input(get, put);
+    put(4, hn::MulAdd(set(kA * kA * kB * kB), get(0), hn::NegMulAdd(set(kA * kA + kB * kB), get(2), get(4))));
+  }
+
+  template <typename Get, typename Put>
+  static HWY_INLINE void output(Get&& get, Put&& put) {
+    const auto m0 = get(0);
+    const auto m1 = get(1);
+    const auto m2 = get(2);
+    const auto m3 = get(3);
+    const auto sum_a = hn::Add(m0, m1);
+    const auto difference_a = hn::Sub(m0, m1);
+    const auto sum_b = hn::Add(m2, m3);
+    const auto difference_b = hn::Sub(m2, m3);
+    put(0, hn::Mul(set(kScale), hn::Sub(sum_b, sum_a)));
+    put(1, hn::NegMulAdd(set(kScale * kA), difference_a, hn::Mul(set(kScale * kB), difference_b)));
+    put(2, hn::NegMulAdd(set(kScale * kA * kA), sum_a, hn::Mul(set(kScale * kB * kB), sum_b)));
+    put(3, hn::NegMulAdd(set(kScale * kA * kA * kA), difference_a,
+                         hn::MulAdd(set(kScale * kB * kB * kB), difference_b, get(4))));
+  }
+
+  template <typename Get, typename Put>
+  static HWY_INLINE void weights(Get&& get, Put&& put) {
+    const auto g0 = get(0);
+    const auto g1 = get(1);
+    put(0, hn::MulAdd(set(kA), g1, g0));
+    put(1, hn::NegMulAdd(set(kA), g1, g0));
+    put(2, hn::MulAdd(set(kB), g1, g0));
+    put(3, hn::NegMulAdd(set(kB), g1, g0));
+    put(4, g1);
+  }
+};
+
+template <std::size_t kSide>
+struct Transform<kSide, 1> {
+  template <typename Get, typename Put>
+  static HWY_INLINE void input(Get&& get, Put&& put) {
+    Transform<kSide, 2>::finite_input(get, put);
+  }
+
+  template <typename Get, typename Put>
+  static HWY_INLINE void weights(Get&& get, Put&& put) {
+    put(0, get(0));
+  }
+};
+
 // Images come from memory, in more rows at a time than the processor follows by itself: what so many tiles to the right
 // will be read or, with kWrite, written is asked for. The address may lie outside the image.
 constexpr std::size_t kTilesAhead = 4;
@@ -190,19 +298,21 @@ HWY_INLINE std::ptrdiff_t offset(const WinogradPlane& plane, std::size_t row, st
   return static_cast<std::ptrdiff_t>(row * plane.row_stride + column * plane.column_stride);
 }
 
-// Columns of windows are transformed first, because neighbouring tiles share them: a tile's are in a ring that holds
-// those of two tiles without what they share, and start in its first or, with kOdd, in its second half.
-template <std::size_t kSide, typename Element, bool kOdd>
+// Of the part with kRows × kColumns weights. Columns of windows are transformed first, because neighbouring tiles share
+// them: a tile's are in a ring that holds those of two tiles without what they share, and start in its first or, with
+// kOdd, in its second half.
+template <std::size_t kSide, std::size_t kRows, std::size_t kColumns, typename Element, bool kOdd>
 HWY_INLINE void transform_window(const WinogradTile& tile, std::size_t first_column, const WinogradPlane& plane,
-                                 float* ring, float* to, std::size_t point_stride) {
-  constexpr std::size_t kWindow = Transform<kSide>::kWindow;
+                                 float* ring, float* to, std::size_t window_stride) {
+  constexpr std::size_t kHeight = kSide + kRows - 1;
+  constexpr std::size_t kWidth = kSide + kColumns - 1;
   constexpr std::size_t kRing = 2 * kSide;
-  static_assert(kWindow <= kRing);
+  static_assert(kWidth <= kRing);
   const Floats d;
   const auto* const pixels = static_cast<const Element*>(plane.data);
   const auto slot = [](std::size_t column) { return ((kOdd ? kSide : 0) + column) % kRing * kLanes; };
-  const bool all_rows = tile.row_begin == 0 && tile.row_end == kWindow;
-  for (std::size_t c = first_column; c < kWindow; ++c) {
+  const bool all_rows = tile.row_begin == 0 && tile.row_end == kHeight;
+  for (std::size_t c = first_column; c < kWidth; ++c) {
     float* const column = ring + slot(c);
     const auto put = [&](std::size_t i, FloatVector value)
                          HWY_ATTR { hn::Store(value, d, column + i * kRing * kLanes); };
@@ -210,41 +320,40 @@ HWY_INLINE void transform_window(const WinogradTile& tile, std::size_t first_col
     const auto load = [&](std::size_t i)
                           HWY_ATTR { return load_elements(pixels + (tile.window + offset(plane, i, c))); };
     if (c < tile.column_begin || c >= tile.column_end) {
-      for (std::size_t i = 0; i < kWindow; ++i) put(i, hn::Zero(d));
+      for (std::size_t i = 0; i < kHeight; ++i) put(i, hn::Zero(d));
     } else if (all_rows) {
-      Transform<kSide>::input(load, put);
-      for (std::size_t i = 0; i < kWindow; ++i) {
+      Transform<kSide, kRows>::input(load, put);
+      for (std::size_t i = 0; i < kHeight; ++i) {
         ask_for<Element, 0>(plane, tile.window + offset(plane, i, c + kTilesAhead * kSide));
       }
     } else {
-      Transform<kSide>::input(
+      Transform<kSide, kRows>::input(
           [&](std::size_t i) HWY_ATTR { return i >= tile.row_begin && i < tile.row_end ? load(i) : hn::Zero(d); }, put);
     }
   }
-  for (std::size_t r = 0; r < kWindow; ++r) {
+  for (std::size_t r = 0; r < kHeight; ++r) {
     const float* const row = ring + r * kRing * kLanes;
-    float* const out = to + r * kWindow * point_stride;
-    Transform<kSide>::input([&](std::size_t i) HWY_ATTR { return hn::Load(d, row + slot(i)); },
-                            [&](std::size_t i, FloatVector value)
-                                HWY_ATTR { hn::StoreU(value, d, out + i * point_stride); });
+    float* const out = to + r * kWidth * window_stride;
+    Transform<kSide, kColumns>::input([&](std::size_t i) HWY_ATTR { return hn::Load(d, row + slot(i)); },
+                                      [&](std::size_t i, FloatVector value)
+                                          HWY_ATTR { hn::StoreU(value, d, out + i * window_stride); });
   }
 }
 
-template <std::size_t kSide, typename Element>
+template <std::size_t kSide, std::size_t kRows, std::size_t kColumns, typename Element>
 void transform_input(const WinogradTile* tiles, std::size_t count, const WinogradPlane& given, float* to,
-                     std::size_t point_stride) {
+                     std::size_t window_stride) {
   const WinogradPlane plane = given;  // a copy, which the stores of the loop cannot change
-  constexpr std::size_t kWindow = Transform<kSide>::kWindow;
-  HWY_ALIGN float ring[kWindow * 2 * kSide * kLanes];
+  HWY_ALIGN float ring[(kSide + kRows - 1) * 2 * kSide * kLanes];
   bool odd = false;
   for (std::size_t t = 0; t < count; ++t, to += kLanes) {
     const bool shares = t != 0 && tiles[t].follows;
-    const std::size_t first_column = shares ? kWindow - kSide : 0;
+    const std::size_t first_column = shares ? kColumns - 1 : 0;
     odd = shares && !odd;
     if (odd) {
-      transform_window<kSide, Element, true>(tiles[t], first_column, plane, ring, to, point_stride);
+      transform_window<kSide, kRows, kColumns, Element, true>(tiles[t], first_column, plane, ring, to, window_stride);
     } else {
-      transform_window<kSide, Element, false>(tiles[t], first_column, plane, ring, to, point_stride);
+      transform_window<kSide, kRows, kColumns, Element, false>(tiles[t], first_column, plane, ring, to, window_stride);
     }
   }
 }
@@ -312,10 +421,10 @@ struct OutputTraits {
   static constexpr bool simple = kSimple;
 };
 
-template <std::size_t kSide, typename Element, typename Traits>
+template <std::size_t kSide, std::size_t kWeights, typename Element, typename Traits>
 void transform_tiles(const WinogradTile* tiles, std::size_t count, const float* products, std::size_t point_stride,
                      const WinogradEpilogue& given, const WinogradPlane& given_plane) {
-  constexpr std::size_t kWindow = Transform<kSide>::kWindow;
+  constexpr std::size_t kPoints = kSide + kWeights - 1;  // of a side
   const Floats d;
   const WinogradEpilogue epilogue = given;  // copies, which the stores of the loop cannot change
   const WinogradPlane plane = given_plane;
@@ -328,17 +437,17 @@ void transform_tiles(const WinogradTile* tiles, std::size_t count, const float* 
   const bool residual_last = !Traits::simple && epilogue.activation.residual_last;
   for (std::size_t t = 0; t < count; ++t, products += kLanes) {
     const WinogradTile& tile = tiles[t];
-    HWY_ALIGN float half[kSide * kWindow * kLanes];  // columns transformed
-    for (std::size_t c = 0; c < kWindow; ++c) {
+    HWY_ALIGN float half[kSide * kPoints * kLanes];  // columns transformed
+    for (std::size_t c = 0; c < kPoints; ++c) {
       const float* const column = products + c * point_stride;
-      Transform<kSide>::output(
-          [&](std::size_t i) HWY_ATTR { return hn::LoadU(d, column + i * kWindow * point_stride); },
-          [&](std::size_t i, FloatVector value) HWY_ATTR { hn::Store(value, d, half + (i * kWindow + c) * kLanes); });
+      Transform<kSide, kWeights>::output(
+          [&](std::size_t i) HWY_ATTR { return hn::LoadU(d, column + i * kPoints * point_stride); },
+          [&](std::size_t i, FloatVector value) HWY_ATTR { hn::Store(value, d, half + (i * kPoints + c) * kLanes); });
     }
     const auto finish = [&](std::size_t r, auto put) HWY_ATTR {
-      Transform<kSide>::output([&](std::size_t i) HWY_ATTR { return hn::Load(d, half + (r * kWindow + i) * kLanes); },
-                               [&](std::size_t i, FloatVector value)
-                                   HWY_ATTR { put(i, value, tile.output + offset(plane, r, i)); });
+      Transform<kSide, kWeights>::output(
+          [&](std::size_t i) HWY_ATTR { return hn::Load(d, half + (r * kPoints + i) * kLanes); },
+          [&](std::size_t i, FloatVector value) HWY_ATTR { put(i, value, tile.output + offset(plane, r, i)); });
     };
     const auto store = [&](FloatVector value, std::ptrdiff_t at) HWY_ATTR {
       value = hn::Add(value, bias);
@@ -369,13 +478,14 @@ void transform_tiles(const WinogradTile* tiles, std::size_t count, const float* 
   }
 }
 
-template <std::size_t kSide, typename Element>
+// The first part has kWeights along each side.
+template <std::size_t kSide, std::size_t kWeights, typename Element>
 void transform_output(const WinogradTile* tiles, std::size_t count, const float* products, std::size_t point_stride,
                       const WinogradEpilogue& epilogue, const WinogradPlane& plane) {
   const bool simple = epilogue.activation.kind == WinogradActivation::Kind::kClip && epilogue.channels >= kLanes &&
                       !(epilogue.residual != nullptr && epilogue.activation.residual_last);
   const auto run = [&](auto traits) {
-    transform_tiles<kSide, Element, decltype(traits)>(tiles, count, products, point_stride, epilogue, plane);
+    transform_tiles<kSide, kWeights, Element, decltype(traits)>(tiles, count, products, point_stride, epilogue, plane);
   };
   if (epilogue.residual == nullptr) {
     simple ? run(OutputTraits<false, true>()) : run(OutputTraits<false, false>());
@@ -384,24 +494,42 @@ void transform_output(const WinogradTile* tiles, std::size_t count, const float*
   }
 }
 
-template <std::size_t kSide>
-void transform_weights(const float* panel, std::size_t channels, std::size_t width, float* to,
-                       std::size_t point_stride) {
-  constexpr std::size_t kWindow = Transform<kSide>::kWindow;
+// Where weight `i` of a part that has `weights` along a side is among the three.
+constexpr std::size_t place_of(std::size_t weights, std::size_t i) {
+  return weights == 3 ? i : weights == 2 ? 2 * i : 1;
+}
+
+// Of one channel and vector of outputs.
+template <std::size_t kSide, std::size_t kRows, std::size_t kColumns>
+HWY_INLINE void transform_part(const float* from, std::size_t width, float* to, std::size_t value_stride) {
+  constexpr std::size_t kValues = kColumns == 1 ? 1 : kSide + kColumns - 1;  // of a row
   const Floats d;
+  FloatVector half[kRows * kValues];  // rows transformed
+  unrolled<kRows>([&](auto r) HWY_ATTR {
+    Transform<kSide, kColumns>::weights(
+        [&](std::size_t i)
+            HWY_ATTR { return hn::Load(d, from + (place_of(kRows, r) * 3 + place_of(kColumns, i)) * width); },
+        [&](std::size_t i, FloatVector value) HWY_ATTR { half[r * kValues + i] = value; });
+  });
+  unrolled<kValues>([&](auto column) HWY_ATTR {
+    Transform<kSide, kRows>::weights([&](std::size_t i) HWY_ATTR { return half[i * kValues + column]; },
+                                     [&](std::size_t i, FloatVector value)
+                                         HWY_ATTR { hn::Store(value, d, to + (i * kValues + column) * value_stride); });
+  });
+}
+
+template <std::size_t kSide, std::size_t kStride>
+void transform_weights(const float* panel, std::size_t channels, std::size_t width, float* to,
+                       std::size_t value_stride) {
   for (std::size_t c = 0; c < channels; ++c) {
     for (std::size_t o = 0; o < width; o += kLanes) {
       const float* const from = panel + c * 9 * width + o;
-      float* const out = to + c * width + o;
-      FloatVector half[3 * kWindow];  // rows transformed
-      unrolled<3>([&](auto r) HWY_ATTR {
-        Transform<kSide>::weights([&](std::size_t i) HWY_ATTR { return hn::Load(d, from + (r * 3 + i) * width); },
-                                  [&](std::size_t i, FloatVector value) HWY_ATTR { half[r * kWindow + i] = value; });
-      });
-      unrolled<kWindow>([&](auto column) HWY_ATTR {
-        Transform<kSide>::weights([&](std::size_t i) HWY_ATTR { return half[i * kWindow + column]; },
-                                  [&](std::size_t i, FloatVector value)
-                                      HWY_ATTR { hn::Store(value, d, out + (i * kWindow + column) * point_stride); });
+      float* out = to + c * width + o;
+      unrolled<part_count(kStride)>([&](auto i) HWY_ATTR {
+        constexpr WinogradPart kPart = kWinogradParts[first_part(kStride) + i];
+        constexpr auto kForm = static_cast<WinogradForm>(kSide);
+        transform_part<kSide, kPart.rows, kPart.columns>(from, width, out, value_stride);
+        out += weight_side(kForm, kPart.rows) * weight_side(kForm, kPart.columns) * value_stride;
       });
     }
   }
@@ -459,14 +587,22 @@ void multiply(std::size_t tiles, std::size_t vectors, std::size_t channels, cons
   kMultiply[vectors - 1][tiles - 1](channels, rows, columns, to, vector_stride, adds);
 }
 
+template <std::size_t kRows, std::size_t kColumns>
+constexpr WinogradTable<TransformWinogradInput> kInputTransforms = {
+    {{transform_input<2, kRows, kColumns, float>, transform_input<2, kRows, kColumns, Bfloat16>},
+     {transform_input<4, kRows, kColumns, float>, transform_input<4, kRows, kColumns, Bfloat16>}}};
+template <std::size_t kWeights>
+constexpr WinogradTable<TransformWinogradOutput> kOutputTransforms = {
+    {{transform_output<2, kWeights, float>, transform_output<2, kWeights, Bfloat16>},
+     {transform_output<4, kWeights, float>, transform_output<4, kWeights, Bfloat16>}}};
+
 constexpr WinogradLoops kLoops = {
     kLanes,
     kMostTiles,
-    {{transform_input<2, float>, transform_input<2, Bfloat16>},
-     {transform_input<4, float>, transform_input<4, Bfloat16>}},
-    {{transform_output<2, float>, transform_output<2, Bfloat16>},
-     {transform_output<4, float>, transform_output<4, Bfloat16>}},
-    {transform_weights<2>, transform_weights<4>},
+    {kInputTransforms<3, 3>, kInputTransforms<2, 2>, kInputTransforms<2, 1>, kInputTransforms<1, 2>,
+     kInputTransforms<1, 1>},
+    {kOutputTransforms<3>, kOutputTransforms<2>},
+    {{{transform_weights<2, 1>, transform_weights<4, 1>}, {transform_weights<2, 2>, transform_weights<4, 2>}}},
     multiply,
 };
 

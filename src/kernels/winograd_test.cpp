@@ -216,8 +216,8 @@ class Experiment {
     if (!last) sum += residual;
     for (I r = 0; r < 3; ++r) {
       for (I s = 0; s < 3; ++s) {
-        const I row = y + r * p.dilation_y - p.pad_top;
-        const I column = x + s * p.dilation_x - p.pad_left;
+        const I row = y * p.stride + r * p.dilation_y - p.pad_top;
+        const I column = x * p.stride + s * p.dilation_x - p.pad_left;
         if (row < 0 || row >= p.height || column < 0 || column >= p.width) continue;
         for (I c = 0; c < p.inputs; ++c) {
           sum += static_cast<double>(input_[input_layout_.at(n, c, row, column)]) *
@@ -237,10 +237,6 @@ class Experiment {
   Buffer residual_;
 };
 
-WinogradProblem make_problem(I batch, I inputs, I outputs, I height, I width, I top, I left, I bottom, I right) {
-  return {batch, inputs, outputs, height, width, top, left, height + top + bottom - 2, width + left + right - 2};
-}
-
 std::string describe(const WinogradProblem& p) {
   std::string text;
   for (const I value :
@@ -250,18 +246,35 @@ std::string describe(const WinogradProblem& p) {
   return text;
 }
 
-class WinogradTest : public ::testing::TestWithParam<WinogradForm> {
+struct Variant {
+  const char* name;
+  WinogradForm form;
+  I stride;
+};
+
+class WinogradTest : public ::testing::TestWithParam<Variant> {
  protected:
+  static WinogradForm form() { return GetParam().form; }
+
+  static WinogradProblem make_problem(I batch, I inputs, I outputs, I height, I width, I top, I left, I bottom,
+                                      I right) {
+    const auto size = [](I input, I pads) { return (input + pads - 3) / GetParam().stride + 1; };
+    WinogradProblem problem{
+        batch, inputs, outputs, height, width, top, left, size(height, top + bottom), size(width, left + right)};
+    problem.stride = GetParam().stride;
+    return problem;
+  }
+
   // Runs `c` on every instruction set that the CPU has.
   static void check(const Case& c, double bound, unsigned seed) {
     for (const WinogradLoopsRow& row : winograd_loops_rows()) {
       if (!row.supported()) continue;
       const Experiment experiment(c, static_cast<I>(row.loops->lanes), seed);
-      const std::vector<float> one = experiment.run(*row.loops, GetParam(), WinogradStorage::kTransformed, 1, 1);
+      const std::vector<float> one = experiment.run(*row.loops, form(), WinogradStorage::kTransformed, 1, 1);
       EXPECT_LT(experiment.error(one), bound) << row.name << ": " << describe(c.problem);
       for (int threads = 2; threads <= 4; ++threads) {
         for (const auto storage : {WinogradStorage::kTransformed, WinogradStorage::kPlain}) {
-          const std::vector<float> other = experiment.run(*row.loops, GetParam(), storage, threads - seed % 2, threads);
+          const std::vector<float> other = experiment.run(*row.loops, form(), storage, threads - seed % 2, threads);
           EXPECT_EQ(std::memcmp(one.data(), other.data(), one.size() * sizeof(float)), 0)
               << row.name << ", " << threads << " threads: " << describe(c.problem);
         }
@@ -290,6 +303,7 @@ TEST_P(WinogradTest, AgreesWithTheDefinition) {
 }
 
 TEST_P(WinogradTest, AgreesWithTheDefinitionWhenDilated) {
+  if (GetParam().stride != 1) GTEST_SKIP() << "no dilation with a stride";
   std::mt19937 random(2);
   const auto below = [&](I first, I last) { return std::uniform_int_distribution<I>(first, last)(random); };
   for (unsigned i = 0; i < 20; ++i) {
@@ -342,7 +356,7 @@ TEST_P(WinogradTest, ReadsAndWritesBfloat16) {
         c.in_place = in_place;
         Experiment experiment(c, static_cast<I>(row.loops->lanes), 3, added_bias);
         experiment.round_images();
-        return experiment.run(*row.loops, GetParam(), WinogradStorage::kPlain, threads, threads);
+        return experiment.run(*row.loops, form(), WinogradStorage::kPlain, threads, threads);
       };
       using enum WinogradNumber;
       const std::vector<float> wide = run(kFloat32, kFloat32, false, 1);
@@ -370,15 +384,18 @@ TEST_P(WinogradTest, KeepsNan) {
       Case c{make_problem(1, 16, 16, 8, 8, 1, 1, 1, 1)};
       c.activation = {kind, 0, 1};
       const Experiment experiment(c, static_cast<I>(row.loops->lanes), 9, std::numeric_limits<float>::quiet_NaN());
-      for (const float value : experiment.run(*row.loops, GetParam(), WinogradStorage::kPlain, 1, 1)) {
+      for (const float value : experiment.run(*row.loops, form(), WinogradStorage::kPlain, 1, 1)) {
         EXPECT_TRUE(std::isnan(value)) << row.name << ", activation " << static_cast<int>(kind);
       }
     }
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Forms, WinogradTest, ::testing::Values(WinogradForm::kF2, WinogradForm::kF4),
-                         [](const auto& form) { return form.param == WinogradForm::kF2 ? "F2" : "F4"; });
+INSTANTIATE_TEST_SUITE_P(Variants, WinogradTest,
+                         ::testing::Values(Variant{"F2", WinogradForm::kF2, 1}, Variant{"F4", WinogradForm::kF4, 1},
+                                           Variant{"F2Stride2", WinogradForm::kF2, 2},
+                                           Variant{"F4Stride2", WinogradForm::kF4, 2}),
+                         [](const auto& variant) { return std::string(variant.param.name); });
 
 }  // namespace
 }  // namespace lanner::kernels

@@ -78,8 +78,12 @@ double expected_cycles(Algorithm algorithm, const ConvolutionProblem& problem) {
   const auto height = static_cast<double>(problem.window.output[1]);
   const auto width = static_cast<double>(problem.window.output[2]);
 
-  const auto side = static_cast<double>(kernels::tile_side(form_of(algorithm)));
-  const auto points = static_cast<double>(kernels::point_count(form_of(algorithm)));
+  const auto stride = static_cast<std::size_t>(problem.window.stride[1]);
+  const WinogradForm form = form_of(algorithm);
+  const auto side = static_cast<double>(kernels::tile_side(form));
+  const auto points = static_cast<double>(kernels::point_count(form, stride));
+  const auto products = static_cast<double>(kernels::window_count(form, stride));
+  const auto weight_values = static_cast<double>(kernels::weight_count(form, stride));
   // Each of a dilation's phases has tiles of its own.
   const auto strips = [&](double size, std::int64_t dilation) {
     const double phases = std::min(size, static_cast<double>(dilation));
@@ -87,11 +91,12 @@ double expected_cycles(Algorithm algorithm, const ConvolutionProblem& problem) {
   };
   const double tiles = batch * strips(height, problem.window.dilation[1]) * strips(width, problem.window.dilation[2]);
   const bool plain = storage_of(algorithm) == WinogradStorage::kPlain;
-  const double tile_cycles = weights / kProductsPerCycle +
-                             input_blocks * (plain ? kSharedWindowCycles : kWindowCycles) +
-                             output_blocks * kOutputCycles;
+  const double tile_cycles =
+      products * (weights / kProductsPerCycle + input_blocks * (plain ? kSharedWindowCycles : kWindowCycles)) +
+      points * output_blocks * kOutputCycles;
   const double transforms = plain ? std::ceil(tiles / kTilesOfPlainWeights) : 0;
-  return points * (tiles * tile_cycles + transforms * weights * kWeightCycles) + (plain ? 9 : points) * weight_cycles;
+  return tiles * tile_cycles + transforms * weight_values * weights * kWeightCycles +
+         (plain ? 9 : weight_values) * weight_cycles;
 }
 
 }  // namespace
@@ -137,13 +142,15 @@ bool is_candidate(Algorithm algorithm, const ConvolutionProblem& problem) {
   if (algorithm == Algorithm::kDirectBf16) return problem.may_use_bf16;
   const kernels::Window& window = problem.window;
   const bool three_by_three = window.rank == 2 && window.kernel[1] == 3 && window.kernel[2] == 3;
-  const bool dense = problem.groups == 1 && window.stride[1] == 1 && window.stride[2] == 1;
-  if (!three_by_three || !dense) return false;
+  if (!three_by_three || problem.groups != 1 || window.stride[1] != window.stride[2]) return false;
+  const bool dilated = window.dilation[1] != 1 || window.dilation[2] != 1;
+  const std::int64_t stride = window.stride[1];
+  if (stride != 1 && (stride != 2 || dilated || !is_own(algorithm))) return false;
   // Transformed weights take 16 or 36 numbers for 9.
   const bool plain = is_own(algorithm) && storage_of(algorithm) == WinogradStorage::kPlain;
   if (problem.small_weights && !plain) return false;
   if (is_own(algorithm)) return winograd_loops() != nullptr;
-  return has_avx512() && window.dilation[1] == 1 && window.dilation[2] == 1;
+  return has_avx512() && !dilated;
 }
 
 std::vector<Expectation> expectations(const ConvolutionProblem& problem) {

@@ -275,6 +275,7 @@ class ConvBuilder {
                                            window.output[2],
                                            window.dilation[1],
                                            window.dilation[2],
+                                           window.stride[1],
                                            number(problem_.bf16_input),
                                            number(problem_.bf16_output)};
     const kernels::Winograd winograd(*winograd_loops(), form_of(algorithm_), storage_of(algorithm_), problem,

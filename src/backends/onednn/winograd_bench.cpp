@@ -1,6 +1,6 @@
 // Winograd convolution (kernels/winograd.h) beside oneDNN's Winograd and direct algorithms, the latter of bfloat16,
 // too, on the layers of detectors. GFLOP/s are those of the direct algorithm: 18 operations for each output and pair of
-// channels.
+// channels. Sizes are the outputs'.
 //
 //     winograd_bench --benchmark_enable_random_interleaving --benchmark_repetitions=5
 #include <benchmark/benchmark.h>
@@ -27,19 +27,48 @@ struct Layer {
   std::int64_t height;
   std::int64_t width;
   std::int64_t dilation = 1;
+  std::int64_t stride = 1;
 };
 
 constexpr Layer kLayers[] = {
-    {"vgg1_2", 64, 64, 300, 300},      {"vgg2_1", 64, 128, 150, 150},    {"vgg2_2", 128, 128, 150, 150},
-    {"vgg3_1", 128, 256, 75, 75},      {"vgg3_2", 256, 256, 75, 75},     {"vgg4_1", 256, 512, 38, 38},
-    {"vgg4_2", 512, 512, 38, 38},      {"vgg5", 512, 512, 19, 19},       {"vgg_14", 512, 512, 14, 14},
-    {"ssd_fc6", 512, 1024, 19, 19, 6}, {"ssd_head38", 512, 364, 38, 38}, {"ssd_head19", 1024, 546, 19, 19},
-    {"ssd_head10", 512, 546, 10, 10},  {"ssd_box38", 512, 16, 38, 38},   {"ssd_box19", 1024, 24, 19, 19},
-    {"ssd_box10", 512, 24, 10, 10},    {"resnet56", 64, 64, 56, 56},     {"resnet28", 128, 128, 28, 28},
-    {"resnet14", 256, 256, 14, 14},    {"resnet7", 512, 512, 7, 7},      {"fpn2", 256, 256, 152, 200},
-    {"fpn3", 256, 256, 76, 100},       {"fpn4", 256, 256, 38, 50},       {"fpn5", 256, 256, 19, 25},
-    {"yolo160", 16, 16, 160, 160},     {"yolo80", 32, 32, 80, 80},       {"yolo40", 64, 64, 40, 40},
+    {"vgg1_2", 64, 64, 300, 300},
+    {"vgg2_1", 64, 128, 150, 150},
+    {"vgg2_2", 128, 128, 150, 150},
+    {"vgg3_1", 128, 256, 75, 75},
+    {"vgg3_2", 256, 256, 75, 75},
+    {"vgg4_1", 256, 512, 38, 38},
+    {"vgg4_2", 512, 512, 38, 38},
+    {"vgg5", 512, 512, 19, 19},
+    {"vgg_14", 512, 512, 14, 14},
+    {"ssd_fc6", 512, 1024, 19, 19, 6},
+    {"ssd_head38", 512, 364, 38, 38},
+    {"ssd_head19", 1024, 546, 19, 19},
+    {"ssd_head10", 512, 546, 10, 10},
+    {"ssd_box38", 512, 16, 38, 38},
+    {"ssd_box19", 1024, 24, 19, 19},
+    {"ssd_box10", 512, 24, 10, 10},
+    {"resnet56", 64, 64, 56, 56},
+    {"resnet28", 128, 128, 28, 28},
+    {"resnet14", 256, 256, 14, 14},
+    {"resnet7", 512, 512, 7, 7},
+    {"fpn2", 256, 256, 152, 200},
+    {"fpn3", 256, 256, 76, 100},
+    {"fpn4", 256, 256, 38, 50},
+    {"fpn5", 256, 256, 19, 25},
+    {"yolo160", 16, 16, 160, 160},
+    {"yolo80", 32, 32, 80, 80},
+    {"yolo40", 64, 64, 40, 40},
     {"yolo20", 128, 128, 20, 20},
+    {"resnet28_s2", 128, 128, 28, 28, 1, 2},
+    {"resnet14_s2", 256, 256, 14, 14, 1, 2},
+    {"resnet7_s2", 512, 512, 7, 7, 1, 2},
+    {"fpn3_s2", 128, 128, 100, 136, 1, 2},
+    {"fpn4_s2", 256, 256, 50, 68, 1, 2},
+    {"yolo160_s2", 16, 32, 160, 160, 1, 2},
+    {"yolo80_s2", 32, 64, 80, 80, 1, 2},
+    {"yolo40_s2", 64, 128, 40, 40, 1, 2},
+    {"yolo20_s2", 128, 256, 20, 20, 1, 2},
+    {"ssd10_s2", 256, 512, 10, 10, 1, 2},
 };
 
 // A tensor's memory, filled once.
@@ -78,8 +107,18 @@ void own(benchmark::State& state, const Layer& layer, std::size_t lanes, kernels
   const kernels::WinogradLoops* loops = kernels::find_winograd_loops(lanes);
   if (loops == nullptr) return state.SkipWithError("not on this CPU");
   const I d = layer.dilation;
-  const kernels::WinogradProblem problem{
-      1, layer.inputs, layer.outputs, layer.height, layer.width, d, d, layer.height, layer.width, d, d};
+  const kernels::WinogradProblem problem{1,
+                                         layer.inputs,
+                                         layer.outputs,
+                                         layer.height * layer.stride,
+                                         layer.width * layer.stride,
+                                         d,
+                                         d,
+                                         layer.height,
+                                         layer.width,
+                                         d,
+                                         d,
+                                         layer.stride};
   const kernels::Winograd winograd(*loops, form, storage, problem, threads);
   const Memory plain(static_cast<std::size_t>(9 * layer.inputs * layer.outputs) * sizeof(float));
   std::vector<Memory> weights;
@@ -89,7 +128,7 @@ void own(benchmark::State& state, const Layer& layer, std::size_t lanes, kernels
       winograd.weights().pack(plain.data(), panel, weights.back().data());
     }
   }
-  const Memory input(blocked_bytes(layer.inputs, layer, lanes));
+  const Memory input(blocked_bytes(layer.inputs, layer, lanes) * static_cast<std::size_t>(layer.stride * layer.stride));
   const Memory output(blocked_bytes(layer.outputs, layer, lanes));
   const Memory bias(static_cast<std::size_t>(layer.outputs) * sizeof(float));
   const Memory scratch(winograd.scratch_bytes());
@@ -107,12 +146,13 @@ void vendor(benchmark::State& state, const Layer& layer, dnnl::algorithm how, Nu
   using dnnl::convolution_forward;
   const I d = layer.dilation;
   const ThreadCount count(threads);
-  const Dims x{1, layer.inputs, layer.height, layer.width};
+  const Dims x{1, layer.inputs, layer.height * layer.stride, layer.width * layer.stride};
   const Dims y{1, layer.outputs, layer.height, layer.width};
   const Dims w{layer.outputs, layer.inputs, 3, 3};
   const convolution_forward::desc description(dnnl::prop_kind::forward_inference, how, blocked_desc(x, number),
                                               any_desc(w, number), plain_desc({layer.outputs}), blocked_desc(y, number),
-                                              {1, 1}, {d - 1, d - 1}, {d, d}, {d, d});
+                                              {layer.stride, layer.stride}, {d - 1, d - 1}, {d, d},
+                                              {d + 1 - layer.stride, d + 1 - layer.stride});
   dnnl::post_ops post;
   post.append_eltwise(1.0F, dnnl::algorithm::eltwise_relu, 0, 0);
   dnnl::primitive_attr attributes;
