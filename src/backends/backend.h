@@ -63,7 +63,8 @@ using Measurements = std::map<std::string, Measurement, std::less<>>;  // by Cho
 struct Choice {
   struct Candidate {
     std::string algorithm;
-    double expected = 0;  // time, in a unit that the candidates share; infinite: not expected to be of use
+    double expected = 0;      // time, in a unit that the candidates share; infinite: not expected to be of use
+    double weight_bytes = 0;  // that it packs
   };
 
   std::size_t instruction = 0;  // of the block
@@ -78,6 +79,13 @@ struct TuneOptions {
   TuneLevel level = TuneLevel::kFast;  // not kOff
   std::function<void(double fraction)> progress = [](double) {};
 };
+
+// What an algorithm counts as that takes `time` and packs so many bytes of weights: memory has a price, and a megabyte
+// of it must gain half a percent. Otherwise the last few percent of speed would cost several times the model's size.
+inline double priced(double time, double weight_bytes) {
+  constexpr double kPerMebibyte = 0.005;
+  return time * (1 + kPerMebibyte * weight_bytes / (1 << 20));
+}
 
 // A built subgraph: primitives, packed weights. Belongs to the loaded program and is shared by its sessions: run() may
 // be called from several threads at once, each with its own context.

@@ -89,11 +89,14 @@ std::string rules_text(const json& rules) {
   return text;
 }
 
+// With what each packs in weights, where it is a matter of megabytes.
 std::string times_text(const json& candidates) {
   std::string text;
   for (const json& candidate : candidates) {
     text += (text.empty() ? "" : ", ") + candidate.at("algorithm").get<std::string>();
     if (!candidate.at("us").is_null()) text += fmt::format(" {:.0f} us", candidate.at("us").get<double>());
+    const double mebibytes = candidate.value("weight_mib", 0.0);
+    if (candidates.size() > 1 && mebibytes >= 1) text += fmt::format(" ({:.0f} MiB)", mebibytes);
   }
   return text;
 }

@@ -58,7 +58,8 @@ TEST(Explanation, ShowsAlgorithmsWithTheirTimesOrWhyThereAreNone) {
     "algorithms": [
       {"node": "a", "operator": "Conv", "backend": "onednn", "algorithm": "winograd-f4", "reason": "measured",
        "problem": "1x8x9x9 by 8x8x3x3", "macs": 1e6, "us": 12.34, "gflops": 162.07, "of_peak": 0.2314,
-       "candidates": [{"algorithm": "direct", "us": 20.6}, {"algorithm": "winograd-f4", "us": 12.34},
+       "candidates": [{"algorithm": "direct", "us": 20.6, "weight_mib": 0.2},
+                      {"algorithm": "winograd-f4", "us": 12.34, "weight_mib": 3.6},
                       {"algorithm": "winograd-f2", "us": null}]},
       {"node": "b", "operator": "Conv", "backend": "onednn", "algorithm": "direct", "reason": "expected",
        "problem": "p", "macs": 1, "us": null, "gflops": null, "of_peak": null,
@@ -70,7 +71,7 @@ TEST(Explanation, ShowsAlgorithmsWithTheirTimesOrWhyThereAreNone) {
        "problem": null, "macs": null, "us": null, "gflops": null, "of_peak": null, "candidates": []}]})");
   EXPECT_THAT(text, HasSubstr("tuned (fast) for Some CPU, oneDNN 2, 2 threads, whose peak is 700 GFLOP/s\n#Algorithm"));
   EXPECT_THAT(text, HasSubstr("winograd-f4             12.3     162.1    23%  a: 1x8x9x9 by 8x8x3x3 -- "
-                              "direct 21 us, winograd-f4 12 us, winograd-f2\n"));
+                              "direct 21 us, winograd-f4 12 us (4 MiB), winograd-f2\n"));
   EXPECT_THAT(text, HasSubstr("  b: p -- the only one\n"));
   EXPECT_THAT(text, HasSubstr("  c: p -- tuned for another CPU or oneDNN; expected to be the fastest of direct, "
                               "winograd-f2\n"));

@@ -170,7 +170,9 @@ json row_of(const Choice& choice, const Measurements& measurements, double peak_
   };
   json candidates = json::array();
   for (const Choice::Candidate& candidate : choice.candidates) {
-    candidates.push_back({{"algorithm", candidate.algorithm}, {"us", us_of(candidate.algorithm)}});
+    candidates.push_back({{"algorithm", candidate.algorithm},
+                          {"us", us_of(candidate.algorithm)},
+                          {"weight_mib", candidate.weight_bytes / (1 << 20)}});
   }
   json row{{"algorithm", choice.algorithm}, {"problem", choice.problem}, {"macs", choice.macs}};
   row["candidates"] = std::move(candidates);

@@ -38,7 +38,7 @@ std::string tune_program(program::Program& program, const std::string& report, c
 // order in which they run,
 //
 //   {"node", "operator", "backend", "algorithm", "reason", "problem", "macs",
-//    "candidates": [{"algorithm", "us" or null}], "us" or null, "gflops" or null, "of_peak" or null}
+//    "candidates": [{"algorithm", "us" or null, "weight_mib"}], "us" or null, "gflops" or null, "of_peak" or null}
 //
 // "algorithm" is what it runs with on this CPU, and "reason" why: "measured"; "given" by an attribute; "expected" to be
 // the fastest; "elsewhere", the same because what was measured is of another CPU or oneDNN; "open", where it is decided

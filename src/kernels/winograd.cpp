@@ -382,8 +382,8 @@ void Winograd::make_outputs(const Job& job, const Task& task) const {
     alignas(64) std::array<float, kMostLanes> bias{};
     const std::size_t exist = std::min(lanes, weights_.outputs_ - block * lanes);
     if (job.arguments.bias != nullptr) std::copy_n(job.arguments.bias + block * lanes, exist, bias.data());
-    const WinogradEpilogue epilogue{bias.data(), residual == nullptr ? nullptr : residual + block * plane * element,
-                                    job.arguments.activation, exist};
+    const ImageEpilogue epilogue{bias.data(), residual == nullptr ? nullptr : residual + block * plane * element,
+                                 job.arguments.activation, exist};
     transform(task.tiles, count, task.products + v * part_ * lanes, product_stride_, epilogue,
               {output + block * plane * element, row * static_cast<std::size_t>(problem_.dilation_y),
                lanes * static_cast<std::size_t>(problem_.dilation_x)});

@@ -32,8 +32,8 @@ struct WinogradProblem {
   std::int64_t dilation_y = 1;
   std::int64_t dilation_x = 1;
   std::int64_t stride = 1;  // or 2, without dilation
-  WinogradNumber input_number = WinogradNumber::kFloat32;
-  WinogradNumber output_number = WinogradNumber::kFloat32;
+  ImageNumber input_number = ImageNumber::kFloat32;
+  ImageNumber output_number = ImageNumber::kFloat32;
 };
 
 // What weights are kept as. Transformed they take 16/9 (kF2) or 4 (kF4) times the memory of plain ones, whatever the
@@ -81,7 +81,7 @@ struct WinogradArguments {
   const void* residual;  // like the output, which it may be; or null
   void* output;
   void* scratch;  // aligned to 64 bytes
-  WinogradActivation activation;
+  ImageActivation activation;
 };
 
 class Winograd {

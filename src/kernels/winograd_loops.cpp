@@ -11,6 +11,7 @@
 #include <array>
 #include <utility>
 
+#include "kernels/blocked_image_loops.h"
 #include "kernels/winograd_loops.h"
 
 // Interpolation points: 0, ±1 and infinity for kF2; 0, ±5/8, ±3/2 and infinity for kF4, which of the points whose
@@ -21,53 +22,6 @@ HWY_BEFORE_NAMESPACE();
 namespace lanner::kernels::HWY_NAMESPACE {
 
 #if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX2
-
-namespace hn = hwy::HWY_NAMESPACE;
-
-using Floats = hn::ScalableTag<float>;
-using FloatVector = hn::Vec<Floats>;
-constexpr std::size_t kLanes = hn::MaxLanes(Floats());
-
-// Calls body(std::integral_constant<std::size_t, I>) for each I below kCount, without a loop: what the body indexes
-// with I stays in registers.
-template <std::size_t kCount, typename Body>
-HWY_INLINE void unrolled(Body&& body) {
-  [&]<std::size_t... kIndices>(std::index_sequence<kIndices...>) HWY_ATTR {
-    (body(std::integral_constant<std::size_t, kIndices>()), ...);
-  }
-  (std::make_index_sequence<kCount>());
-}
-
-// Elements of images in memory and as vectors of float32.
-HWY_INLINE FloatVector load_elements(const float* from) {
-  return hn::LoadU(Floats(), from);
-}
-HWY_INLINE void store_elements(FloatVector value, float* to) {
-  hn::StoreU(value, Floats(), to);
-}
-
-// bfloat16, the upper half of a float32.
-struct Bfloat16 {
-  std::uint16_t bits;
-};
-static_assert(sizeof(Bfloat16) == bytes_of(WinogradNumber::kBfloat16));
-
-using Words = hn::RebindToUnsigned<Floats>;
-using Halves = hn::Rebind<std::uint16_t, Floats>;
-HWY_INLINE FloatVector load_elements(const Bfloat16* from) {
-  const auto halves = hn::LoadU(Halves(), &from->bits);
-  return hn::BitCast(Floats(), hn::ShiftLeft<16>(hn::PromoteTo(Words(), halves)));
-}
-// Rounds to the nearest, of two to the even one; NaN becomes one that rounding cannot carry out of its exponent.
-HWY_INLINE void store_elements(FloatVector value, Bfloat16* to) {
-  const Words d;
-  const auto bits = hn::BitCast(d, value);
-  const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(d, 1));
-  const auto rounded = hn::ShiftRight<16>(hn::Add(hn::Add(bits, hn::Set(d, 0x7FFF)), odd));
-  const auto is_nan = hn::RebindMask(d, hn::IsNaN(value));
-  const auto halves = hn::IfThenElse(is_nan, hn::Set(d, 0x7FC0), rounded);
-  hn::StoreU(hn::DemoteTo(Halves(), hn::BitCast(hn::RebindToSigned<Floats>(), halves)), Halves(), &to->bits);
-}
 
 // Of one side of a tile, whose part has kWeights along it.
 template <std::size_t kSide, std::size_t kWeights>
@@ -288,13 +242,13 @@ struct Transform<kSide, 1> {
 // will be read or, with kWrite, written is asked for. The address may lie outside the image.
 constexpr std::size_t kTilesAhead = 4;
 template <typename Element, int kWrite>
-HWY_INLINE void ask_for(const WinogradPlane& plane, std::ptrdiff_t at) {
+HWY_INLINE void ask_for(const ImagePlane& plane, std::ptrdiff_t at) {
   const auto begin = reinterpret_cast<std::uintptr_t>(plane.data);
   __builtin_prefetch(reinterpret_cast<const void*>(begin + static_cast<std::uintptr_t>(at) * sizeof(Element)), kWrite,
                      3);
 }
 
-HWY_INLINE std::ptrdiff_t offset(const WinogradPlane& plane, std::size_t row, std::size_t column) {
+HWY_INLINE std::ptrdiff_t offset(const ImagePlane& plane, std::size_t row, std::size_t column) {
   return static_cast<std::ptrdiff_t>(row * plane.row_stride + column * plane.column_stride);
 }
 
@@ -302,7 +256,7 @@ HWY_INLINE std::ptrdiff_t offset(const WinogradPlane& plane, std::size_t row, st
 // them: a tile's are in a ring that holds those of two tiles without what they share, and start in its first or, with
 // kOdd, in its second half.
 template <std::size_t kSide, std::size_t kRows, std::size_t kColumns, typename Element, bool kOdd>
-HWY_INLINE void transform_window(const WinogradTile& tile, std::size_t first_column, const WinogradPlane& plane,
+HWY_INLINE void transform_window(const WinogradTile& tile, std::size_t first_column, const ImagePlane& plane,
                                  float* ring, float* to, std::size_t window_stride) {
   constexpr std::size_t kHeight = kSide + kRows - 1;
   constexpr std::size_t kWidth = kSide + kColumns - 1;
@@ -341,9 +295,9 @@ HWY_INLINE void transform_window(const WinogradTile& tile, std::size_t first_col
 }
 
 template <std::size_t kSide, std::size_t kRows, std::size_t kColumns, typename Element>
-void transform_input(const WinogradTile* tiles, std::size_t count, const WinogradPlane& given, float* to,
+void transform_input(const WinogradTile* tiles, std::size_t count, const ImagePlane& given, float* to,
                      std::size_t window_stride) {
-  const WinogradPlane plane = given;  // a copy, which the stores of the loop cannot change
+  const ImagePlane plane = given;  // a copy, which the stores of the loop cannot change
   HWY_ALIGN float ring[(kSide + kRows - 1) * 2 * kSide * kLanes];
   bool odd = false;
   for (std::size_t t = 0; t < count; ++t, to += kLanes) {
@@ -358,83 +312,13 @@ void transform_input(const WinogradTile* tiles, std::size_t count, const Winogra
   }
 }
 
-// exp(x) for x <= 0, to about 2 units in the last place; a result below the least normal number may be zero.
-HWY_INLINE FloatVector exp_of_negative(FloatVector x) {
-  const Floats d;
-  const hn::RebindToSigned<Floats> words;
-  x = hn::Max(hn::Set(d, -87.0f), x);
-  const auto whole = hn::Round(hn::Mul(x, hn::Set(d, 1.44269504088896341f)));
-  // ln 2 in two parts, then the polynomial of exp.h.
-  const auto r = hn::NegMulAdd(whole, hn::Set(d, -2.12194440e-4f), hn::NegMulAdd(whole, hn::Set(d, 0.693359375f), x));
-  auto p = hn::Set(d, 1.9875691500e-4f);
-  p = hn::MulAdd(p, r, hn::Set(d, 1.3981999507e-3f));
-  p = hn::MulAdd(p, r, hn::Set(d, 8.3334519073e-3f));
-  p = hn::MulAdd(p, r, hn::Set(d, 4.1665795894e-2f));
-  p = hn::MulAdd(p, r, hn::Set(d, 1.6666665459e-1f));
-  p = hn::MulAdd(p, r, hn::Set(d, 5.0000001201e-1f));
-  p = hn::Add(hn::MulAdd(p, hn::Mul(r, r), r), hn::Set(d, 1.0f));
-  const auto exponent = hn::ShiftLeft<23>(hn::Add(hn::ConvertTo(words, whole), hn::Set(words, 127)));
-  return hn::Mul(p, hn::BitCast(d, exponent));
-}
-
-HWY_INLINE FloatVector sigmoid(FloatVector x) {
-  const Floats d;
-  const auto one = hn::Set(d, 1.0f);
-  const auto e = exp_of_negative(hn::Neg(hn::Abs(x)));
-  return hn::Div(hn::IfThenElse(hn::Lt(x, hn::Zero(d)), e, one), hn::Add(one, e));
-}
-
-// Where an argument is NaN, Max and Min give the second, so NaN passes through.
-HWY_INLINE FloatVector clip(FloatVector low, FloatVector high, FloatVector x) {
-  return hn::Min(high, hn::Max(low, x));
-}
-
-HWY_INLINE FloatVector activate(FloatVector x, const WinogradActivation& activation) {
-  using Kind = WinogradActivation::Kind;
-  const Floats d;
-  const auto zero = hn::Zero(d);
-  const auto one = hn::Set(d, 1.0f);
-  const auto alpha = hn::Set(d, activation.alpha);
-  const auto beta = hn::Set(d, activation.beta);
-  switch (activation.kind) {
-    case Kind::kClip:
-      return clip(alpha, beta, x);
-    case Kind::kLeakyRelu:
-      return hn::IfThenElse(hn::Lt(x, zero), hn::Mul(alpha, x), x);
-    case Kind::kHardSigmoid:
-      return clip(zero, one, hn::MulAdd(alpha, x, beta));
-    case Kind::kHardSwish:
-      return hn::Mul(x, clip(zero, one, hn::MulAdd(x, hn::Set(d, 1.0f / 6), hn::Set(d, 0.5f))));
-    case Kind::kSigmoid:
-      return sigmoid(hn::Mul(alpha, x));
-    case Kind::kSwish:
-      return hn::Mul(x, sigmoid(hn::Mul(alpha, x)));
-  }
-  return x;
-}
-
-// What transform_output() knows before it starts: whether there is a residual, and whether bias and a clip are all
-// else.
-template <bool kResidual, bool kSimple>
-struct OutputTraits {
-  static constexpr bool residual = kResidual;
-  static constexpr bool simple = kSimple;
-};
-
-template <std::size_t kSide, std::size_t kWeights, typename Element, typename Traits>
+template <std::size_t kSide, std::size_t kWeights, typename Element, bool kResidual, bool kSimple>
 void transform_tiles(const WinogradTile* tiles, std::size_t count, const float* products, std::size_t point_stride,
-                     const WinogradEpilogue& given, const WinogradPlane& given_plane) {
+                     const ImageEpilogue& epilogue, const ImagePlane& given_plane) {
   constexpr std::size_t kPoints = kSide + kWeights - 1;  // of a side
   const Floats d;
-  const WinogradEpilogue epilogue = given;  // copies, which the stores of the loop cannot change
-  const WinogradPlane plane = given_plane;
-  auto* const pixels = static_cast<Element*>(plane.data);
-  const auto* const residual = static_cast<const Element*>(epilogue.residual);
-  const auto bias = hn::Load(d, epilogue.bias);
-  const auto low = hn::Set(d, epilogue.activation.alpha);
-  const auto high = hn::Set(d, epilogue.activation.beta);
-  const auto exists = hn::FirstN(d, epilogue.channels);
-  const bool residual_last = !Traits::simple && epilogue.activation.residual_last;
+  const ImagePlane plane = given_plane;  // a copy, which the stores of the loop cannot change
+  const Finisher<Element, kResidual, kSimple> finisher(epilogue, plane.data);
   for (std::size_t t = 0; t < count; ++t, products += kLanes) {
     const WinogradTile& tile = tiles[t];
     HWY_ALIGN float half[kSide * kPoints * kLanes];  // columns transformed
@@ -449,29 +333,17 @@ void transform_tiles(const WinogradTile* tiles, std::size_t count, const float* 
           [&](std::size_t i) HWY_ATTR { return hn::Load(d, half + (r * kPoints + i) * kLanes); },
           [&](std::size_t i, FloatVector value) HWY_ATTR { put(i, value, tile.output + offset(plane, r, i)); });
     };
-    const auto store = [&](FloatVector value, std::ptrdiff_t at) HWY_ATTR {
-      value = hn::Add(value, bias);
-      if (Traits::residual && !residual_last) value = hn::Add(value, load_elements(residual + at));
-      if (Traits::simple) {
-        value = clip(low, high, value);
-      } else {
-        value = activate(value, epilogue.activation);
-        if (Traits::residual && residual_last) value = hn::Add(value, load_elements(residual + at));
-        value = hn::IfThenElseZero(exists, value);
-      }
-      store_elements(value, pixels + at);
-    };
     if (tile.output_rows == kSide && tile.output_columns == kSide) {
       for (std::size_t r = 0; r < kSide; ++r) {
         for (std::size_t i = 0; i < kSide; ++i) {
           ask_for<Element, 1>(plane, tile.output + offset(plane, r, i + kTilesAhead * kSide));
         }
-        finish(r, [&](std::size_t, FloatVector value, std::ptrdiff_t at) HWY_ATTR { store(value, at); });
+        finish(r, [&](std::size_t, FloatVector value, std::ptrdiff_t at) HWY_ATTR { finisher.store(value, at); });
       }
     } else {
       for (std::size_t r = 0; r < tile.output_rows; ++r) {
         finish(r, [&](std::size_t i, FloatVector value, std::ptrdiff_t at) HWY_ATTR {
-          if (i < tile.output_columns) store(value, at);
+          if (i < tile.output_columns) finisher.store(value, at);
         });
       }
     }
@@ -481,16 +353,14 @@ void transform_tiles(const WinogradTile* tiles, std::size_t count, const float* 
 // The first part has kWeights along each side.
 template <std::size_t kSide, std::size_t kWeights, typename Element>
 void transform_output(const WinogradTile* tiles, std::size_t count, const float* products, std::size_t point_stride,
-                      const WinogradEpilogue& epilogue, const WinogradPlane& plane) {
-  const bool simple = epilogue.activation.kind == WinogradActivation::Kind::kClip && epilogue.channels >= kLanes &&
-                      !(epilogue.residual != nullptr && epilogue.activation.residual_last);
-  const auto run = [&](auto traits) {
-    transform_tiles<kSide, kWeights, Element, decltype(traits)>(tiles, count, products, point_stride, epilogue, plane);
+                      const ImageEpilogue& epilogue, const ImagePlane& plane) {
+  const auto run = [&](auto residual, auto simple) {
+    transform_tiles<kSide, kWeights, Element, residual, simple>(tiles, count, products, point_stride, epilogue, plane);
   };
   if (epilogue.residual == nullptr) {
-    simple ? run(OutputTraits<false, true>()) : run(OutputTraits<false, false>());
+    is_simple(epilogue) ? run(std::false_type(), std::true_type()) : run(std::false_type(), std::false_type());
   } else {
-    simple ? run(OutputTraits<true, true>()) : run(OutputTraits<true, false>());
+    is_simple(epilogue) ? run(std::true_type(), std::true_type()) : run(std::true_type(), std::false_type());
   }
 }
 

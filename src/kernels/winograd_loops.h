@@ -15,9 +15,9 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <span>
 
+#include "kernels/blocked_image.h"
 #include "kernels/loops_of_cpu.h"
 
 namespace lanner::kernels {
@@ -92,62 +92,18 @@ struct WinogradTile {
   bool follows = false;  // the tile before lies on the left of this one
 };
 
-// What an image's elements are; all else is float32.
-enum class WinogradNumber : std::uint8_t { kFloat32, kBfloat16 };
-
-constexpr std::size_t bytes_of(WinogradNumber number) {
-  return number == WinogradNumber::kFloat32 ? 4 : 2;
-}
-
-// One block of channels of an image.
-struct WinogradPlane {
-  void* data;  // not written where it is an input
-  std::size_t row_stride;
-  std::size_t column_stride;
-};
-
-// A function of one element, which keeps NaN.
-struct WinogradActivation {
-  enum class Kind : std::uint8_t {
-    kClip,         // to [alpha, beta]
-    kLeakyRelu,    // alpha * x below zero
-    kHardSigmoid,  // alpha * x + beta, to [0, 1]
-    kHardSwish,    // x * (x / 6 + 1 / 2, to [0, 1])
-    kSigmoid,      // of alpha * x
-    kSwish,        // x * sigmoid(alpha * x)
-  };
-  static constexpr float kInfinity = std::numeric_limits<float>::infinity();
-
-  static constexpr WinogradActivation none() { return {}; }
-  static constexpr WinogradActivation relu() { return {Kind::kClip, 0, kInfinity}; }
-
-  Kind kind = Kind::kClip;
-  float alpha = -kInfinity;
-  float beta = kInfinity;
-  bool residual_last = false;  // a residual is added to the function's result, not to its argument
-};
-
-// activation(x + bias + residual), or activation(x + bias) + residual, for one block of channels, the last of which may
-// not exist; those become zero.
-struct WinogradEpilogue {
-  const float* bias = nullptr;     // `lanes` values
-  const void* residual = nullptr;  // a plane like the output's, which may be the output itself; or null
-  WinogradActivation activation;
-  std::size_t channels = 0;  // how many of the lanes exist
-};
-
 // A function for each form, kF2 first, and each number of an image.
 template <typename Function>
 using WinogradTable = std::array<std::array<Function, 2>, 2>;
 
 // Transforms the windows of `count` tiles in one input plane. Value i of tile t, counted by rows, goes to
 // to[i * window_stride + t * lanes].
-using TransformWinogradInput = void (*)(const WinogradTile* tiles, std::size_t count, const WinogradPlane& plane,
+using TransformWinogradInput = void (*)(const WinogradTile* tiles, std::size_t count, const ImagePlane& plane,
                                         float* to, std::size_t window_stride);
 // Tiles from products, point p of tile t at products[p * point_stride + t * lanes], to a plane.
 using TransformWinogradOutput = void (*)(const WinogradTile* tiles, std::size_t count, const float* products,
-                                         std::size_t point_stride, const WinogradEpilogue& epilogue,
-                                         const WinogradPlane& plane);
+                                         std::size_t point_stride, const ImageEpilogue& epilogue,
+                                         const ImagePlane& plane);
 // Weights of one panel, [channel][9][output], to their values, part by part: value i goes to
 // to[i * value_stride + channel * width + output]. `width` is the number of outputs, a multiple of lanes.
 using TransformWinogradWeights = void (*)(const float* panel, std::size_t channels, std::size_t width, float* to,
@@ -168,9 +124,6 @@ struct WinogradLoops {
                    const float* columns, float* to, std::size_t vector_stride, bool adds);
 };
 
-constexpr std::size_t number_index(WinogradNumber number) {
-  return static_cast<std::size_t>(number);
-}
 constexpr std::size_t form_index(WinogradForm form) {
   return form == WinogradForm::kF2 ? 0 : 1;
 }

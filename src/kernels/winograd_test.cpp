@@ -1,6 +1,5 @@
 #include "kernels/winograd.h"
 
-#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -11,118 +10,20 @@
 
 #include <gtest/gtest.h>
 
-#include "base/memory.h"
+#include "kernels/blocked_image_testing.h"
 
 namespace lanner::kernels {
 namespace {
 
-using I = std::int64_t;
-using Kind = WinogradActivation::Kind;
-
-// A block of its own for each tensor, of exactly its size, so that the sanitizers see what is read or written past it.
-class Buffer {
- public:
-  explicit Buffer(std::size_t floats)
-      : size_(floats), owner_(static_cast<float*>(base::allocate_memory(floats * sizeof(float))), std::free) {}
-  float* data() const { return owner_.get(); }
-  std::size_t size() const { return size_; }
-  float& operator[](I i) const { return owner_.get()[i]; }
-
- private:
-  std::size_t size_;
-  std::shared_ptr<float> owner_;
-};
+using namespace testing;  // NOLINT: everything is for this
+using Kind = ImageActivation::Kind;
 
 struct Case {
   WinogradProblem problem;
   bool bias = true;
   bool residual = false;
   bool in_place = false;  // the residual is the output
-  WinogradActivation activation = {};
-};
-
-I round_up(I value, I step) {
-  return (value + step - 1) / step * step;
-}
-
-float normal(std::mt19937& random) {
-  return std::normal_distribution<float>()(random);
-}
-
-// Element (n, c, y, x) of an image blocked by channel.
-struct Blocked {
-  I lanes;
-  I channels;
-  I height;
-  I width;
-
-  std::size_t floats(I batch) const {
-    return static_cast<std::size_t>(batch * round_up(channels, lanes) * height * width);
-  }
-  I at(I n, I c, I y, I x) const {
-    return ((n * (round_up(channels, lanes) / lanes) + c / lanes) * height * width + y * width + x) * lanes + c % lanes;
-  }
-};
-
-double apply(const WinogradActivation& f, double x) {
-  const auto clip = [](double low, double high, double value) { return std::min(high, std::max(low, value)); };
-  switch (f.kind) {
-    case Kind::kClip:
-      return clip(f.alpha, f.beta, x);
-    case Kind::kLeakyRelu:
-      return x < 0 ? f.alpha * x : x;
-    case Kind::kHardSigmoid:
-      return clip(0, 1, f.alpha * x + f.beta);
-    case Kind::kHardSwish:
-      return x * clip(0, 1, x / 6 + 0.5);
-    case Kind::kSigmoid:
-      return 1 / (1 + std::exp(-f.alpha * x));
-    case Kind::kSwish:
-      return x / (1 + std::exp(-f.alpha * x));
-  }
-  return x;
-}
-
-// The nearest bfloat16, of two the even one.
-std::uint16_t to_bf16(float value) {
-  const auto bits = std::bit_cast<std::uint32_t>(value);
-  if (std::isnan(value)) return 0x7FC0;
-  return static_cast<std::uint16_t>((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
-}
-
-float from_bf16(std::uint16_t half) {
-  return std::bit_cast<float>(static_cast<std::uint32_t>(half) << 16);
-}
-
-// An image as a convolution reads or leaves it.
-class Image {
- public:
-  Image(std::size_t elements, WinogradNumber number)
-      : number_(number), elements_(elements), memory_((elements * bytes_of(number) + 3) / 4) {}
-
-  void* data() const { return memory_.data(); }
-  void set(std::span<const float> values) const {
-    for (std::size_t i = 0; i < elements_; ++i) {
-      if (number_ == WinogradNumber::kFloat32) {
-        memory_.data()[i] = values[i];
-      } else {
-        static_cast<std::uint16_t*>(data())[i] = to_bf16(values[i]);
-      }
-    }
-  }
-  std::vector<float> values() const {
-    std::vector<float> values;
-    for (std::size_t i = 0; i < elements_; ++i) {
-      values.push_back(number_ == WinogradNumber::kFloat32 ? memory_.data()[i]
-                                                           : from_bf16(static_cast<const std::uint16_t*>(data())[i]));
-    }
-    return values;
-  }
-
- private:
-  WinogradNumber number_;
-  std::size_t elements_;
-  Buffer memory_;
+  ImageActivation activation = {};
 };
 
 // Inputs after a ReLU and weights as He initialises them. Channels that fill up a block are NaN in the input, which
@@ -319,11 +220,11 @@ TEST_P(WinogradTest, AgreesWithTheDefinitionWhenDilated) {
 }
 
 TEST_P(WinogradTest, AppliesActivations) {
-  const WinogradActivation activations[] = {WinogradActivation::relu(),       {Kind::kClip, -0.5F, 1.5F},
-                                            {Kind::kClip, 0.5F, 1.5F},        {Kind::kLeakyRelu, 0.2F, 0},
-                                            {Kind::kHardSigmoid, 0.2F, 0.5F}, {Kind::kHardSwish, 0, 0},
-                                            {Kind::kSigmoid, 1, 0},           {Kind::kSwish, 1.7F, 0}};
-  for (const WinogradActivation& activation : activations) {
+  const ImageActivation activations[] = {ImageActivation::relu(),          {Kind::kClip, -0.5F, 1.5F},
+                                         {Kind::kClip, 0.5F, 1.5F},        {Kind::kLeakyRelu, 0.2F, 0},
+                                         {Kind::kHardSigmoid, 0.2F, 0.5F}, {Kind::kHardSwish, 0, 0},
+                                         {Kind::kSigmoid, 1, 0},           {Kind::kSwish, 1.7F, 0}};
+  for (const ImageActivation& activation : activations) {
     for (const I outputs : {32, 21}) {
       Case c{make_problem(1, 20, outputs, 11, 13, 1, 1, 1, 1)};
       c.activation = activation;
@@ -350,7 +251,7 @@ TEST_P(WinogradTest, ReadsAndWritesBfloat16) {
       Case c{make_problem(2, 40, 37, 13, 18, 1, 0, 1, 1)};
       c.activation.residual_last = added_bias == 1.0F;
       c.residual = true;
-      const auto run = [&](WinogradNumber input, WinogradNumber output, bool in_place, int threads) {
+      const auto run = [&](ImageNumber input, ImageNumber output, bool in_place, int threads) {
         c.problem.input_number = input;
         c.problem.output_number = output;
         c.in_place = in_place;
@@ -358,9 +259,9 @@ TEST_P(WinogradTest, ReadsAndWritesBfloat16) {
         experiment.round_images();
         return experiment.run(*row.loops, form(), WinogradStorage::kPlain, threads, threads);
       };
-      using enum WinogradNumber;
+      using enum ImageNumber;
       const std::vector<float> wide = run(kFloat32, kFloat32, false, 1);
-      for (const WinogradNumber input : {kFloat32, kBfloat16}) {
+      for (const ImageNumber input : {kFloat32, kBfloat16}) {
         for (const bool in_place : {false, true}) {
           const std::vector<float> half = run(input, kBfloat16, in_place, 2);
           ASSERT_EQ(half.size(), wide.size());

@@ -5,6 +5,7 @@
 #include <limits>
 #include <numeric>
 
+#include "backends/backend.h"
 #include "backends/onednn/engine.h"
 
 namespace lanner::backends::onednn {
@@ -22,6 +23,7 @@ constexpr AlgorithmRow kAlgorithms[] = {
     {Algorithm::kWinogradF4, "winograd-f4"},
     {Algorithm::kWinogradF2Plain, "winograd-f2-plain"},
     {Algorithm::kWinogradF4Plain, "winograd-f4-plain"},
+    {Algorithm::kDepthwise, "depthwise"},
 };
 
 constexpr std::int64_t kLeastChannels = 8;
@@ -39,6 +41,9 @@ constexpr double kTilesOfPlainWeights = 112;
 
 // To convert a vector between float32 and bfloat16, in a pass of its own.
 constexpr double kConversionCycles = 8;
+
+// Of what oneDNN's depthwise convolutions take.
+constexpr double kDepthwisePart = 0.8;
 
 double product(const kernels::WindowDims& sizes) {
   return std::accumulate(sizes.begin(), sizes.end(), 1.0,
@@ -65,11 +70,12 @@ double direct_cycles(bool bf16, const ConvolutionProblem& problem, double lanes)
 double expected_cycles(Algorithm algorithm, const ConvolutionProblem& problem) {
   // Slower than ours; and a block of channels that is padding but for a few is transformed in vain.
   if (algorithm == Algorithm::kOnednnWinograd ||
-      (is_own(algorithm) && std::min(problem.inputs, problem.outputs) < kLeastChannels)) {
+      (is_winograd(algorithm) && std::min(problem.inputs, problem.outputs) < kLeastChannels)) {
     return std::numeric_limits<double>::infinity();
   }
   const double lanes = has_avx512() ? 16 : 8;
-  if (!is_own(algorithm)) return direct_cycles(algorithm == Algorithm::kDirectBf16, problem, lanes);
+  if (algorithm == Algorithm::kDepthwise) return kDepthwisePart * direct_cycles(problem.bf16_input, problem, lanes);
+  if (!is_winograd(algorithm)) return direct_cycles(algorithm == Algorithm::kDirectBf16, problem, lanes);
   const double input_blocks = std::ceil(static_cast<double>(problem.inputs) / lanes);
   const double output_blocks = std::ceil(static_cast<double>(problem.outputs) / lanes);
   const double weights = static_cast<double>(problem.inputs) * output_blocks;  // for each element of the kernel
@@ -99,6 +105,16 @@ double expected_cycles(Algorithm algorithm, const ConvolutionProblem& problem) {
          (plain ? 9 : weight_values) * weight_cycles;
 }
 
+double packed_bytes(Algorithm algorithm, const ConvolutionProblem& problem) {
+  const double plain =
+      product(problem.window.kernel) * static_cast<double>(problem.inputs / problem.groups * problem.outputs);
+  if (algorithm == Algorithm::kDirectBf16) return plain * 2;
+  if (algorithm == Algorithm::kOnednnWinograd) return plain * sizeof(float) * 4;
+  if (!is_winograd(algorithm) || storage_of(algorithm) == WinogradStorage::kPlain) return plain * sizeof(float);
+  const auto stride = static_cast<std::size_t>(problem.window.stride[1]);
+  return plain * sizeof(float) * static_cast<double>(kernels::weight_count(form_of(algorithm), stride)) / 9;
+}
+
 }  // namespace
 
 std::span<const AlgorithmRow> algorithms() {
@@ -118,8 +134,8 @@ bool prefers_bf16(std::int64_t rows, std::int64_t depth, std::int64_t columns) {
   return saved > kConversionCycles * static_cast<double>(rows) * vectors;
 }
 
-bool is_own(Algorithm algorithm) {
-  return algorithm >= Algorithm::kWinogradF2;
+bool is_winograd(Algorithm algorithm) {
+  return algorithm >= Algorithm::kWinogradF2 && algorithm <= Algorithm::kWinogradF4Plain;
 }
 
 WinogradForm form_of(Algorithm algorithm) {
@@ -137,19 +153,38 @@ const kernels::WinogradLoops* winograd_loops() {
   return loops;
 }
 
+const kernels::DepthwiseLoops* depthwise_loops() {
+  static const kernels::DepthwiseLoops* const loops = kernels::find_depthwise_loops(has_avx512() ? 16 : 8);
+  return loops;
+}
+
+namespace {
+
+bool is_depthwise(const ConvolutionProblem& problem) {
+  const kernels::Window& window = problem.window;
+  return depthwise_loops() != nullptr && window.rank == 2 && problem.groups == problem.inputs &&
+         problem.groups == problem.outputs && !problem.has_residual && problem.bf16_input == problem.bf16_output &&
+         std::ranges::find(kernels::kDepthwiseWidths, window.kernel[2]) != kernels::kDepthwiseWidths.end() &&
+         window.stride[1] == window.stride[2] && window.stride[1] <= kernels::kMostDepthwiseStride &&
+         window.dilation[1] == 1 && window.dilation[2] == 1;
+}
+
+}  // namespace
+
 bool is_candidate(Algorithm algorithm, const ConvolutionProblem& problem) {
   if (algorithm == Algorithm::kDirect) return true;
   if (algorithm == Algorithm::kDirectBf16) return problem.may_use_bf16;
+  if (algorithm == Algorithm::kDepthwise) return is_depthwise(problem);
   const kernels::Window& window = problem.window;
   const bool three_by_three = window.rank == 2 && window.kernel[1] == 3 && window.kernel[2] == 3;
   if (!three_by_three || problem.groups != 1 || window.stride[1] != window.stride[2]) return false;
   const bool dilated = window.dilation[1] != 1 || window.dilation[2] != 1;
   const std::int64_t stride = window.stride[1];
-  if (stride != 1 && (stride != 2 || dilated || !is_own(algorithm))) return false;
+  if (stride != 1 && (stride != 2 || dilated || !is_winograd(algorithm))) return false;
   // Transformed weights take 16 or 36 numbers for 9.
-  const bool plain = is_own(algorithm) && storage_of(algorithm) == WinogradStorage::kPlain;
+  const bool plain = is_winograd(algorithm) && storage_of(algorithm) == WinogradStorage::kPlain;
   if (problem.small_weights && !plain) return false;
-  if (is_own(algorithm)) return winograd_loops() != nullptr;
+  if (is_winograd(algorithm)) return winograd_loops() != nullptr;
   return has_avx512() && !dilated;
 }
 
@@ -157,9 +192,10 @@ std::vector<Expectation> expectations(const ConvolutionProblem& problem) {
   std::vector<Expectation> result;
   for (const AlgorithmRow& row : kAlgorithms) {
     if (!is_candidate(row.algorithm, problem)) continue;
-    result.push_back({row.algorithm, expected_cycles(row.algorithm, problem)});
+    result.push_back({row.algorithm, expected_cycles(row.algorithm, problem), packed_bytes(row.algorithm, problem)});
   }
-  std::ranges::stable_sort(result, {}, &Expectation::cycles);
+  std::ranges::stable_sort(
+      result, {}, [](const Expectation& candidate) { return priced(candidate.cycles, candidate.weight_bytes); });
   return result;
 }
 

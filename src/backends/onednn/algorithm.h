@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "kernels/depthwise.h"
 #include "kernels/window.h"
 #include "kernels/winograd.h"
 
@@ -20,6 +21,7 @@ enum class Algorithm : std::uint8_t {
   kWinogradF4,
   kWinogradF2Plain,  // weights kept plain
   kWinogradF4Plain,
+  kDepthwise,  // kernels/depthwise.h
 };
 
 struct ConvolutionProblem {
@@ -28,6 +30,7 @@ struct ConvolutionProblem {
   std::int64_t inputs;   // channels, all groups
   std::int64_t outputs;  // channels, all groups
   kernels::Window window;
+  bool has_residual = false;
   bool may_use_bf16 = false;
   bool bf16_input = false;     // as it lies
   bool bf16_output = false;    // as its readers want it
@@ -49,19 +52,21 @@ bool is_candidate(Algorithm algorithm, const ConvolutionProblem& problem);
 
 struct Expectation {
   Algorithm algorithm;
-  double cycles;  // of a core; infinite where the algorithm is not expected to be of use
+  double cycles;        // of a core; infinite where the algorithm is not expected to be of use
+  double weight_bytes;  // packed, about
 };
-// The candidates, the one that is expected to be the fastest first. There is always one.
+// The candidates, the best first, as their expected times and their memory are priced. There is always one.
 std::vector<Expectation> expectations(const ConvolutionProblem& problem);
 
 // Whether a matrix product of [rows, depth] and [depth, columns] is expected to be faster of bfloat16.
 bool prefers_bf16(std::int64_t rows, std::int64_t depth, std::int64_t columns);
 
 // For the algorithms of kernels/winograd.h.
-bool is_own(Algorithm algorithm);
+bool is_winograd(Algorithm algorithm);
 kernels::WinogradForm form_of(Algorithm algorithm);
 kernels::WinogradStorage storage_of(Algorithm algorithm);
-// Their loops for the layout that convolutions run in; null where this CPU has none.
+// Their loops, and those of kernels/depthwise.h, for the layout that convolutions run in; null where this CPU has none.
 const kernels::WinogradLoops* winograd_loops();
+const kernels::DepthwiseLoops* depthwise_loops();
 
 }  // namespace lanner::backends::onednn

@@ -7,7 +7,7 @@
 
 #include "backends/onednn/algorithm.h"
 #include "backends/onednn/operators.h"
-#include "backends/onednn/winograd.h"
+#include "backends/onednn/own_convolution.h"
 #include "base/fail.h"
 
 namespace lanner::backends::onednn {
@@ -47,7 +47,8 @@ class ConvBuilder {
     if (builder_.attributes().has("activation")) activation_ = activation_of(builder_.attributes());
     residual_last_ = builder_.has(kResidual) && is_residual_last(builder_.attributes());
     choose_algorithm();
-    if (is_own(algorithm_)) return emit_own();
+    if (is_winograd(algorithm_)) return emit_winograd();
+    if (algorithm_ == Algorithm::kDepthwise) return emit_depthwise();
     choose_primitive();
     emit();
   }
@@ -78,6 +79,7 @@ class ConvBuilder {
                 x[1],
                 w[0],
                 kernels::make_window(attributes, x, kernel),
+                builder_.has(kResidual),
                 builder_.use_of_bf16() != Bf16::kNo,
                 builder_.input(0).desc.data_type() == Number::bf16,
                 builder_.output_number() == Number::bf16,
@@ -121,10 +123,10 @@ class ConvBuilder {
     choice.problem = problem_text();
     choice.macs = static_cast<double>(shape_.element_count()) * static_cast<double>(builder_.shape(1).element_count()) /
                   static_cast<double>(problem_.outputs);
-    for (const auto& [algorithm, cycles] : candidates) {
+    for (const auto& [algorithm, cycles, weight_bytes] : candidates) {
       if (algorithm == Algorithm::kOnednnWinograd && !choose_onednn_winograd()) continue;
       if (algorithm == Algorithm::kDirectBf16 && !choose_bf16()) continue;
-      choice.candidates.push_back({std::string(name_of(algorithm)), cycles});
+      choice.candidates.push_back({std::string(name_of(algorithm)), cycles, weight_bytes});
     }
     activation_fused_ = true;
     choice.algorithm = name_of(algorithm_);
@@ -259,11 +261,36 @@ class ConvBuilder {
   }
   void sum_apart(const Stored& to) { emit_sum(builder_, builder_.input(kResidual, to.desc), to); }
 
-  void emit_own() {
+  static kernels::ImageNumber number(bool bf16) {
+    return bf16 ? kernels::ImageNumber::kBfloat16 : kernels::ImageNumber::kFloat32;
+  }
+
+  // The input's buffer, blocked, in the number that it has.
+  int own_input() {
+    return builder_.input(0, blocked_desc(dims_of(builder_.shape(0)), problem_.bf16_input ? Number::bf16 : Number::f32))
+        .buffer;
+  }
+  int own_bias() { return builder_.has(2) ? builder_.plain_input(2).buffer : -1; }
+
+  void emit_depthwise() {
     const kernels::Window& window = problem_.window;
-    const auto number = [](bool bf16) {
-      return bf16 ? kernels::WinogradNumber::kBfloat16 : kernels::WinogradNumber::kFloat32;
-    };
+    const kernels::Depthwise depthwise(
+        *depthwise_loops(), {problem_.batch, problem_.inputs, window.input[1], window.input[2], window.kernel[1],
+                             window.kernel[2], window.stride[1], window.pad_begin[1], window.pad_begin[2],
+                             window.output[1], window.output[2], number(problem_.bf16_input)});
+    const int input = own_input();
+    const int weights = builder_.packed(1, plain_desc(weight_dims_), blocked_groups_desc(weight_dims_)).buffer;
+    const int bias = own_bias();
+    const auto activation = image_activation(activation_);
+    const Stored to = builder_.new_buffer(blocked_desc(dims_of(shape_), builder_.output_number()));
+    builder_.emit(make_depthwise_step(depthwise, activation.value_or(kernels::ImageActivation::none())),
+                  {input, weights, bias, to.buffer});
+    if (!activation) emit_elementwise(builder_, activation_, to, to);
+    builder_.define(shape_, to);
+  }
+
+  void emit_winograd() {
+    const kernels::Window& window = problem_.window;
     const kernels::WinogradProblem problem{problem_.batch,
                                            problem_.inputs,
                                            problem_.outputs,
@@ -281,18 +308,17 @@ class ConvBuilder {
     const kernels::Winograd winograd(*winograd_loops(), form_of(algorithm_), storage_of(algorithm_), problem,
                                      builder_.threads());
     const Desc dst = blocked_desc(dims_of(shape_), builder_.output_number());
-    const Number input_number = problem_.bf16_input ? Number::bf16 : Number::f32;
-    const int input = builder_.input(0, blocked_desc(dims_of(builder_.shape(0)), input_number)).buffer;
+    const int input = own_input();
     const int weights = builder_.packed(1, winograd.weights());
-    const int bias = builder_.has(2) ? builder_.plain_input(2).buffer : -1;
-    auto activation = winograd_activation(activation_);
+    const int bias = own_bias();
+    auto activation = image_activation(activation_);
     if (activation) activation->residual_last = residual_last_;
     const bool sums = builder_.has(kResidual) && (activation || !residual_last_);
     const int residual = sums ? builder_.input(kResidual, dst).buffer : -1;
     // Each output is written by who has read its residual.
     const bool in_place = sums && builder_.may_overwrite(kResidual) && builder_.input(kResidual).desc == dst;
     const Stored to = in_place ? builder_.input(kResidual) : builder_.new_buffer(dst);
-    builder_.emit(make_winograd_step(winograd, activation.value_or(kernels::WinogradActivation::none())),
+    builder_.emit(make_winograd_step(winograd, activation.value_or(kernels::ImageActivation::none())),
                   {input, weights, bias, residual, to.buffer});
     if (!activation) emit_elementwise(builder_, activation_, to, to);
     if (builder_.has(kResidual) && !sums) sum_apart(to);

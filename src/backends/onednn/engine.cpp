@@ -58,6 +58,10 @@ Desc blocked_desc(const Dims& dims, Number number) {
   return {dims, number, (has_avx512() ? kBlocks16 : kBlocks8)[dims.size() - 3]};
 }
 
+Desc blocked_groups_desc(const Dims& dims) {
+  return {dims, Number::f32, has_avx512() ? Tag::Goihw16g : Tag::Goihw8g};
+}
+
 Desc any_desc(const Dims& dims, Number number) {
   return {dims, number, Tag::any};
 }

@@ -32,6 +32,8 @@ inline bool is_plain(const Desc& desc) {
 // The layout that convolutions run in, channels in blocks of the vector width, for images and the like (rank 3 to 5);
 // any other rank is plain.
 Desc blocked_desc(const Dims& dims, Number number = Number::f32);
+// Weights [groups][1][1][height][width] in blocks of groups.
+Desc blocked_groups_desc(const Dims& dims);
 // `dims` with oneDNN's choice of layout.
 Desc any_desc(const Dims& dims, Number number = Number::f32);
 

@@ -171,9 +171,13 @@ TEST(Onednn, ConvolutionByEachAlgorithm) {
                             {"strided_and_dilated", {1, 16, 21, 20}, {24, 16, 3, 3}, 1, {2, 2}, {2, 2, 2, 2}, {2, 2}},
                             {"dilated", {1, 32, 19, 19}, {64, 32, 3, 3}, 1, {}, {6, 6, 6, 6}, {6, 6}},
                             {"grouped", {1, 32, 14, 14}, {32, 8, 3, 3}, 4, {}, {1, 1, 1, 1}},
+                            {"depthwise", {2, 40, 14, 23}, {40, 1, 3, 3}, 40, {}, {1, 1, 1, 1}},
+                            {"depthwise_strided", {1, 24, 14, 17}, {24, 1, 5, 5}, 24, {2, 2}, {2, 1, 2, 2}},
+                            {"depthwise_wide", {1, 24, 14, 17}, {24, 1, 7, 7}, 24, {}, {3, 3, 3, 3}},
+                            {"depthwise_multiplied", {1, 24, 14, 17}, {48, 1, 3, 3}, 24, {}, {1, 1, 1, 1}},
                             {"pointwise", {1, 32, 14, 14}, {32, 32, 1, 1}}};
-  for (const char* algorithm :
-       {"direct", "onednn-winograd", "winograd-f2", "winograd-f4", "winograd-f2-plain", "winograd-f4-plain"}) {
+  for (const char* algorithm : {"direct", "onednn-winograd", "winograd-f2", "winograd-f4", "winograd-f2-plain",
+                                "winograd-f4-plain", "depthwise"}) {
     for (const ConvCase& c : forms) {
       BlockWriter writer;
       const auto x = writer.input(c.x);

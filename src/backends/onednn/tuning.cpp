@@ -199,14 +199,14 @@ void choose(Choice& choice, const Measurements& measurements) {
   const auto found = measurements.find(choice.problem);
   if (found == measurements.end()) return;
   std::vector<std::string> algorithms;
-  std::vector<double> us;
+  std::vector<double> prices;
   for (const Choice::Candidate& candidate : choice.candidates) {
     const Timing* timing = found->second.find(candidate.algorithm);
     if (timing == nullptr) continue;
     algorithms.push_back(candidate.algorithm);
-    us.push_back(timing->us);
+    prices.push_back(priced(timing->us, candidate.weight_bytes));
   }
-  if (!us.empty()) choice.algorithm = algorithms[winner(us)];
+  if (!prices.empty()) choice.algorithm = algorithms[winner(prices)];
 }
 
 void measure(const Block& block, std::span<const Tensor> constants, std::span<const Shape> shapes,

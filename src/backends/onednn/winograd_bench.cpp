@@ -135,7 +135,7 @@ void own(benchmark::State& state, const Layer& layer, std::size_t lanes, kernels
   std::size_t turn = 0;
   for (auto _ : state) {
     winograd.run({input.data(), weights[turn++ % weights.size()].data(), bias.data(), nullptr, output.data(),
-                  scratch.data(), kernels::WinogradActivation::relu()},
+                  scratch.data(), kernels::ImageActivation::relu()},
                  threads);
   }
   report(state, layer);
