@@ -176,41 +176,59 @@ std::vector<std::int64_t> PaddedConv::tap_offsets() const {
 }
 
 template <typename T>
-void copy_padded(const PaddedConv& conv, std::int64_t begin, std::int64_t end, const T* x, T padding, T* padded) {
-  const Window& window = conv.window;
-  const std::int64_t rows = conv.channel_rows();
-  const std::int64_t stride = window.stride[2];
-  for (std::int64_t item = begin; item < end; ++item) {
-    T* to = padded + (item - begin) * conv.row_size();
-    const std::int64_t d = item % rows / conv.height - window.pad_begin[0];
-    const std::int64_t h = item % rows % conv.height - window.pad_begin[1];
-    if (d < 0 || d >= window.input[0] || h < 0 || h >= window.input[1]) {
-      std::fill_n(to, conv.row_size(), padding);
-      continue;
-    }
-    const T* from = x + ((item / rows * window.input[0] + d) * window.input[1] + h) * window.input[2];
-    for (std::int64_t phase = 0; phase < conv.phases; ++phase, to += conv.pitch) {
-      // Element i of this phase is input first + i * stride.
-      const std::int64_t first = phase - window.pad_begin[2];
-      const std::int64_t lead = std::min(first >= 0 ? 0 : (-first + stride - 1) / stride, conv.pitch);
-      const std::int64_t last =
-          std::clamp(first >= window.input[2] ? 0 : (window.input[2] - first + stride - 1) / stride, lead, conv.pitch);
-      std::fill_n(to, lead, padding);
-      if (stride == 1) {
-        std::copy_n(from + (first + lead), last - lead, to + lead);
-      } else if (stride == 2) {  // by itself, so that it is vectorised
-        for (std::int64_t i = lead; i < last; ++i) to[i] = from[first + i * 2];
-      } else {
-        for (std::int64_t i = lead; i < last; ++i) to[i] = from[first + i * stride];
+void copy_padded(const PaddedConv& conv, std::int64_t begin, std::int64_t end, const T* x, T padding, bool pads,
+                 T* padded) {
+  // Copies, because bytes that are written may be anything's.
+  const WindowDims input = conv.window.input;
+  const WindowDims pad = conv.window.pad_begin;
+  const std::int64_t stride = conv.window.stride[2];
+  const std::int64_t depth = conv.depth;
+  const std::int64_t height = conv.height;
+  const std::int64_t pitch = conv.pitch;
+  const std::int64_t row_size = conv.row_size();
+  for (std::int64_t phase = 0; phase < conv.phases; ++phase) {
+    // Element i of this phase is input first + i * stride.
+    const std::int64_t first = phase - pad[2];
+    const std::int64_t lead = std::min(first >= 0 ? 0 : (-first + stride - 1) / stride, pitch);
+    const std::int64_t last = std::clamp(first >= input[2] ? 0 : (input[2] - first + stride - 1) / stride, lead, pitch);
+    std::int64_t channel = begin / (depth * height);
+    std::int64_t d = begin / height % depth;
+    std::int64_t h = begin % height;
+    T* to = padded + phase * pitch;
+    for (std::int64_t item = begin; item < end; ++item, to += row_size) {
+      const std::int64_t from_d = d - pad[0];
+      const std::int64_t from_h = h - pad[1];
+      const std::int64_t row = (channel * input[0] + from_d) * input[1] + from_h;
+      if (++h == height) {
+        h = 0;
+        if (++d == depth) {
+          d = 0;
+          ++channel;
+        }
       }
-      std::fill_n(to + last, conv.pitch - last, padding);
+      if (from_d < 0 || from_d >= input[0] || from_h < 0 || from_h >= input[1]) {
+        if (pads) std::fill_n(to, pitch, padding);
+        continue;
+      }
+      const T* const from = x + row * input[2] + first;
+      if (pads) {
+        std::fill_n(to, lead, padding);
+        std::fill_n(to + last, pitch - last, padding);
+      }
+      if (stride == 1) {
+        std::copy_n(from + lead, last - lead, to + lead);
+      } else if (stride == 2) {  // by itself, so that it is vectorised
+        for (std::int64_t i = lead; i < last; ++i) to[i] = from[i * 2];
+      } else {
+        for (std::int64_t i = lead; i < last; ++i) to[i] = from[i * stride];
+      }
     }
   }
 }
 
-template void copy_padded(const PaddedConv&, std::int64_t, std::int64_t, const float*, float, float*);
-template void copy_padded(const PaddedConv&, std::int64_t, std::int64_t, const double*, double, double*);
-template void copy_padded(const PaddedConv&, std::int64_t, std::int64_t, const std::uint8_t*, std::uint8_t,
+template void copy_padded(const PaddedConv&, std::int64_t, std::int64_t, const float*, float, bool, float*);
+template void copy_padded(const PaddedConv&, std::int64_t, std::int64_t, const double*, double, bool, double*);
+template void copy_padded(const PaddedConv&, std::int64_t, std::int64_t, const std::uint8_t*, std::uint8_t, bool,
                           std::uint8_t*);
 
 template <typename T>
@@ -234,7 +252,7 @@ void convolve(KernelContext& context, const ConvProblem& problem, const T* x, co
   const std::int64_t grain = std::max<std::int64_t>(1, kElementGrain / conv.row_size());
   base::parallel_for(context.threads(), conv.batch * conv.groups * conv.inputs * conv.channel_rows(), grain,
                      [&](std::int64_t begin, std::int64_t end) {
-                       copy_padded(conv, begin, end, x, T{}, padded.data<T>() + begin * conv.row_size());
+                       copy_padded(conv, begin, end, x, T{}, true, padded.data<T>() + begin * conv.row_size());
                      });
   convolve(conv, context.threads(), padded.data<T>(), w, bias, y);
 }

@@ -60,9 +60,11 @@ struct PaddedConv : ConvProblem {
   std::vector<std::int64_t> tap_offsets() const;
 };
 
-// Fills rows [begin, end) of all channels' rows; `padded` is the first of them. T is float, double or std::uint8_t.
+// Fills rows [begin, end) of all channels' rows; `padded` is the first of them. Without `pads` what is padding is left
+// as it is. T is float, double or std::uint8_t.
 template <typename T>
-void copy_padded(const PaddedConv& conv, std::int64_t begin, std::int64_t end, const T* x, T padding, T* padded);
+void copy_padded(const PaddedConv& conv, std::int64_t begin, std::int64_t end, const T* x, T padding, bool pads,
+                 T* padded);
 
 // Fills y; `bias` may be null. T is float or double.
 template <typename T>

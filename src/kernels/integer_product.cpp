@@ -44,38 +44,35 @@ PackedRight::PackedRight(int threads, Allocator& allocator, const std::uint8_t* 
   sums_ = words(allocator, matrices * columns);
   const std::int64_t panels = (columns + loops.panel_columns - 1) / loops.panel_columns;
   base::parallel_for(threads, matrices * panels, 1, [&](std::int64_t begin, std::int64_t end) {
-    std::vector<const std::uint8_t*> rows(static_cast<std::size_t>(depth));
+    RowReader reader(loops, depth, flip);
     std::vector<std::int32_t> sums(static_cast<std::size_t>(loops.panel_columns));
     for (std::int64_t item = begin; item < end; ++item) {
       const std::int64_t matrix = item / panels;
       const std::int64_t column = item % panels * loops.panel_columns;
       const std::int64_t width = std::min(loops.panel_columns, columns - column);
-      for (std::int64_t i = 0; i < depth; ++i) {
-        rows[static_cast<std::size_t>(i)] = data + (matrix * depth + i) * columns;
-      }
       auto* const to = cells_.data<std::uint32_t>() + matrix * matrix_cells_ + column * column_cells_;
-      loops.pack_right(rows.data(), depth, column, width, flip, to);
+      reader.pack(data + matrix * depth * columns, columns, column, width, 0, depth, to);
       loops.multiply(1, width, column_cells_, ones.row(0), to, sums.data());
       std::copy_n(sums.data(), width, sums_.data<std::uint32_t>() + matrix * columns + column);
     }
   });
 }
 
-RowReader::RowReader(const IntegerProductLoops& loops, Allocator& allocator, std::int64_t depth, std::uint8_t flip)
+RowReader::RowReader(const IntegerProductLoops& loops, std::int64_t depth, std::uint8_t flip)
     : loops_(loops),
       flip_(flip),
-      rows_(static_cast<std::size_t>(depth)),
-      panel_(words(allocator, (depth + loops.cell_depth - 1) / loops.cell_depth * loops.panel_columns)) {}
+      depth_(depth),
+      rows_(static_cast<std::size_t>((depth + loops.cell_depth - 1) / loops.cell_depth * loops.cell_depth)) {}
 
-const std::uint32_t* RowReader::read(const std::uint8_t* data, std::int64_t stride, std::int64_t column,
-                                     std::int64_t count) {
+void RowReader::pack(const std::uint8_t* data, std::int64_t stride, std::int64_t column, std::int64_t width,
+                     std::int64_t first, std::int64_t last, std::uint32_t* to) {
   if (data_ != data) {
     data_ = data;
-    for (std::size_t i = 0; i < rows_.size(); ++i) rows_[i] = data + static_cast<std::int64_t>(i) * stride;
+    // Those that fill the last cell may hold anything.
+    std::ranges::fill(rows_, data);
+    for (std::int64_t i = 0; i < depth_; ++i) rows_[static_cast<std::size_t>(i)] = data + i * stride;
   }
-  loops_.pack_right(rows_.data(), static_cast<std::int64_t>(rows_.size()), column, count, flip_,
-                    panel_.data<std::uint32_t>());
-  return panel_.data<std::uint32_t>();
+  loops_.pack_right(rows_.data() + first, last - first, column, width, flip_, to);
 }
 
 }  // namespace lanner::kernels

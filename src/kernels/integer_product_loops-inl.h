@@ -39,7 +39,7 @@ HWY_INLINE SumVector add_product(SumVector sums, CellVector left, CellVector rig
 #endif
 }
 
-// Cells of a vector's columns from `at` on; rows that are not there read the first, which a left side's zeros undo.
+// Cells of a vector's columns from `at` on.
 HWY_INLINE CellVector read_cells(const std::uint8_t* const* rows, std::int64_t at) {
 #if LANNER_PRODUCTS_OF_BYTES
   // Words of four bytes, row by row, become those of four columns, then these the columns' cells.
@@ -58,16 +58,6 @@ HWY_INLINE CellVector read_cells(const std::uint8_t* const* rows, std::int64_t a
   const auto high = hn::PromoteTo(Cells(), hn::LoadU(Bytes(), rows[1] + at));
   return hn::Or(low, hn::ShiftLeft<16>(high));
 #endif
-}
-
-// The rows of a cell that begins at `row`.
-using CellRows = std::array<const std::uint8_t*, kCellDepth>;
-HWY_INLINE CellRows rows_of_cell(const std::uint8_t* const* rows, std::int64_t row, std::int64_t depth) {
-  CellRows result;
-  for (std::int64_t i = 0; i < kCellDepth; ++i) {
-    result[static_cast<std::size_t>(i)] = rows[row + i < depth ? row + i : row];
-  }
-  return result;
 }
 
 std::uint32_t pack_left(const std::uint8_t* from, std::int64_t depth, std::uint8_t flip, std::uint32_t* to) {
@@ -89,19 +79,18 @@ void pack_right(const std::uint8_t* const* rows, std::int64_t depth, std::int64_
   const auto flips = hn::Set(Cells(), flip * kFlips);
   const std::int64_t whole = columns / kLanes * kLanes;
   for (std::int64_t row = 0; row < depth; row += kCellDepth) {
-    const CellRows cell = rows_of_cell(rows, row, depth);
     for (std::int64_t column = 0; column < whole; column += kLanes, to += kLanes) {
-      hn::StoreU(hn::Xor(read_cells(cell.data(), first + column), flips), Cells(), to);
+      hn::StoreU(hn::Xor(read_cells(rows + row, first + column), flips), Cells(), to);
     }
     if (whole == columns) continue;
     // Nothing is read behind the last column.
-    std::uint8_t last[kCellDepth][kLanes] = {};
-    CellRows copies;
-    for (std::size_t i = 0; i < cell.size(); ++i) {
-      std::memcpy(last[i], cell[i] + first + whole, static_cast<std::size_t>(columns - whole));
-      copies[i] = last[i];
+    std::uint8_t copies[kCellDepth][kLanes] = {};
+    const std::uint8_t* last[kCellDepth];
+    for (std::int64_t i = 0; i < kCellDepth; ++i) {
+      std::memcpy(copies[i], rows[row + i] + first + whole, static_cast<std::size_t>(columns - whole));
+      last[i] = copies[i];
     }
-    hn::StoreU(hn::Xor(read_cells(copies.data(), 0), flips), Cells(), to);
+    hn::StoreU(hn::Xor(read_cells(last, 0), flips), Cells(), to);
     to += kLanes;
   }
 }
@@ -174,34 +163,43 @@ void multiply(std::int64_t rows, std::int64_t columns, std::int64_t cells, const
   }
 }
 
+// Several vectors side by side, so that sums do not wait for each other.
+template <int kVectors>
+HWY_INLINE void multiply_columns(const std::uint8_t* const* rows, std::int64_t depth, std::int64_t first,
+                                 CellVector flips, const std::uint32_t* left, std::int32_t* y) {
+  SumVector sums[kVectors];
+#pragma GCC unroll 16
+  for (int v = 0; v < kVectors; ++v) sums[v] = hn::Zero(Sums());
+  for (std::int64_t row = 0; row < depth; row += kCellDepth) {
+    const auto weights = hn::Set(Cells(), *left++);
+#pragma GCC unroll 16
+    for (int v = 0; v < kVectors; ++v) {
+      sums[v] = add_product(sums[v], weights, hn::Xor(read_cells(rows + row, first + v * kLanes), flips));
+    }
+  }
+#pragma GCC unroll 16
+  for (int v = 0; v < kVectors; ++v) hn::StoreU(sums[v], Sums(), y + v * kLanes);
+}
+
 void multiply_row(const std::uint8_t* const* rows, std::int64_t depth, std::int64_t first, std::int64_t columns,
                   std::uint8_t flip, const std::uint32_t* left, std::int32_t* y) {
-  const Cells d;
-  const auto flips = hn::Set(d, flip * kFlips);
-  std::int64_t column = 0;
-  // Several vectors side by side, so that sums do not wait for each other.
-  for (; column + kPanelColumns <= columns; column += kPanelColumns) {
-    SumVector sums[kPanelVectors];
-    for (auto& sum : sums) sum = hn::Zero(Sums());
-    for (std::int64_t row = 0; row < depth; row += kCellDepth) {
-      const CellRows cell = rows_of_cell(rows, row, depth);
-      const auto weights = hn::Set(d, left[row / kCellDepth]);
-#pragma GCC unroll 16
-      for (int v = 0; v < kPanelVectors; ++v) {
-        const auto right = hn::Xor(read_cells(cell.data(), first + column + v * kLanes), flips);
-        sums[v] = add_product(sums[v], weights, right);
-      }
-    }
-    for (int v = 0; v < kPanelVectors; ++v) hn::StoreU(sums[v], Sums(), y + column + v * kLanes);
+  const auto flips = hn::Set(Cells(), flip * kFlips);
+  for (std::int64_t column = 0; column < columns; column += kPanelColumns) {
+    const std::int64_t rest = columns - column;
+    if (rest > 3 * kLanes)
+      multiply_columns<4>(rows, depth, first + column, flips, left, y + column);
+    else if (rest > 2 * kLanes)
+      multiply_columns<3>(rows, depth, first + column, flips, left, y + column);
+    else if (rest > kLanes)
+      multiply_columns<2>(rows, depth, first + column, flips, left, y + column);
+    else
+      multiply_columns<1>(rows, depth, first + column, flips, left, y + column);
   }
-  for (; column < columns; column += kLanes) {
-    SumVector sum = hn::Zero(Sums());
-    for (std::int64_t row = 0; row < depth; row += kCellDepth) {
-      const CellRows cell = rows_of_cell(rows, row, depth);
-      const auto right = hn::Xor(read_cells(cell.data(), first + column), flips);
-      sum = add_product(sum, hn::Set(d, left[row / kCellDepth]), right);
-    }
-    hn::StoreU(sum, Sums(), y + column);
+}
+
+void close_gaps(std::int64_t rows, std::int64_t width, std::int64_t pitch, const std::int32_t* from, std::int32_t* to) {
+  for (std::int64_t row = 0; row < rows; ++row, from += pitch, to += width) {
+    for (std::int64_t i = 0; i < width; i += kLanes) hn::StoreU(hn::LoadU(Sums(), from + i), Sums(), to + i);
   }
 }
 
@@ -224,29 +222,30 @@ void correct(const std::int32_t* sums, std::int64_t count, const SumCorrection& 
 
 // Bounded before it is rounded, which gives the same as the bounds are whole. NaN becomes the lowest number.
 template <typename T>
-HWY_INLINE T quantized(std::int32_t sum, float factor, float zero_point) {
-  // Adding it leaves no bits for fractions.
+HWY_INLINE T quantized(std::uint32_t sum, float factor, float low, float high, std::int32_t zero_point) {
+  // Adding it leaves no bits for fractions of small numbers: the whole part is in the lowest bits.
   constexpr float kWholeNumbers = 0x1.8p23f;
-  const float low = static_cast<float>(std::numeric_limits<T>::min()) - zero_point;
-  const float high = static_cast<float>(std::numeric_limits<T>::max()) - zero_point;
-  float x = static_cast<float>(sum) * factor;
+  float x = static_cast<float>(static_cast<std::int32_t>(sum)) * factor;
   x = x > low ? x : low;
   x = x < high ? x : high;
-  const float whole = (x + kWholeNumbers) - kWholeNumbers;
-  return static_cast<T>(static_cast<std::int32_t>(whole + zero_point));
+  const auto bits = std::bit_cast<std::int32_t>(x + kWholeNumbers);
+  return static_cast<T>(bits - (std::bit_cast<std::int32_t>(kWholeNumbers) - zero_point));
 }
 
 template <typename T>
-void quantize(const std::int32_t* sums, std::int64_t count, const float* factors, std::int64_t step, float zero_point,
-              void* out) {
+void quantize(const std::int32_t* sums, std::int64_t count, std::uint32_t constant, const float* factors,
+              std::int64_t step, std::int32_t zero_point, void* out) {
+  const auto low = static_cast<float>(std::numeric_limits<T>::min() - zero_point);
+  const auto high = static_cast<float>(std::numeric_limits<T>::max() - zero_point);
   T* const y = static_cast<T*>(out);
+  const auto sum = [&](std::int64_t i) { return static_cast<std::uint32_t>(sums[i]) + constant; };
   if (step == 0) {
     const float factor = *factors;
     LANNER_INDEPENDENT_ITERATIONS
-    for (std::int64_t i = 0; i < count; ++i) y[i] = quantized<T>(sums[i], factor, zero_point);
+    for (std::int64_t i = 0; i < count; ++i) y[i] = quantized<T>(sum(i), factor, low, high, zero_point);
   } else {
     LANNER_INDEPENDENT_ITERATIONS
-    for (std::int64_t i = 0; i < count; ++i) y[i] = quantized<T>(sums[i], factors[i], zero_point);
+    for (std::int64_t i = 0; i < count; ++i) y[i] = quantized<T>(sum(i), factors[i], low, high, zero_point);
   }
 }
 
@@ -258,6 +257,7 @@ constexpr IntegerProductLoops kLoops{kCellDepth,
                                      gather,
                                      multiply,
                                      multiply_row,
+                                     close_gaps,
                                      correct,
                                      quantize<std::int8_t>,
                                      quantize<std::uint8_t>};

@@ -40,7 +40,8 @@ struct IntegerProductLoops {
   // A row of the left side into cells; returns the sum of its elements, which are those of `from` with the bits of
   // `flip` flipped.
   std::uint32_t (*pack_left)(const std::uint8_t* from, std::int64_t depth, std::uint8_t flip, std::uint32_t* to);
-  // `columns` columns of a panel, or of some of its cells: element i of column j is rows[i][first + j], flipped.
+  // `columns` columns of a panel, or of some of its cells: element i of column j is rows[i][first + j], flipped. There
+  // are as many rows as fill whole cells.
   void (*pack_right)(const std::uint8_t* const* rows, std::int64_t depth, std::int64_t first, std::int64_t columns,
                      std::uint8_t flip, std::uint32_t* to);
   // to[i * pitch + stretch.to ...] = from[offsets[i] + stretch.from ...] for all stretches, in order. Each copies
@@ -51,17 +52,20 @@ struct IntegerProductLoops {
   // rows of y of panel_columns.
   void (*multiply)(std::int64_t rows, std::int64_t columns, std::int64_t cells, const std::uint32_t* left,
                    const std::uint32_t* panel, std::int32_t* y);
-  // pack_right() and multiply() in one, for one row and any number of columns. As many bytes as a vector has lanes are
-  // read and written.
+  // pack_right() and multiply() in one, for one row and any number of columns. Whole vectors are read and written.
   void (*multiply_row)(const std::uint8_t* const* rows, std::int64_t depth, std::int64_t first, std::int64_t columns,
                        std::uint8_t flip, const std::uint32_t* left, std::int32_t* y);
+  // Rows of `width` sums, `pitch` apart, one after another. Whole vectors are read and written.
+  void (*close_gaps)(std::int64_t rows, std::int64_t width, std::int64_t pitch, const std::int32_t* from,
+                     std::int32_t* to);
   // out = sums + correction; `out` may be `sums`.
   void (*correct)(const std::int32_t* sums, std::int64_t count, const SumCorrection& correction, std::int32_t* out);
-  // The nearest to sums[i] * factors[i * step] (ties to even), plus the zero point, bounded. step is 0 or 1.
-  void (*quantize_int8)(const std::int32_t* sums, std::int64_t count, const float* factors, std::int64_t step,
-                        float zero_point, void* out);
-  void (*quantize_uint8)(const std::int32_t* sums, std::int64_t count, const float* factors, std::int64_t step,
-                         float zero_point, void* out);
+  // The nearest to (sums[i] + constant) * factors[i * step] (ties to even), plus the zero point, bounded. step is 0
+  // or 1.
+  void (*quantize_int8)(const std::int32_t* sums, std::int64_t count, std::uint32_t constant, const float* factors,
+                        std::int64_t step, std::int32_t zero_point, void* out);
+  void (*quantize_uint8)(const std::int32_t* sums, std::int64_t count, std::uint32_t constant, const float* factors,
+                         std::int64_t step, std::int32_t zero_point, void* out);
 };
 
 LoopsOfCpu<IntegerProductLoops>& integer_product_loops_of_cpu();

@@ -71,6 +71,7 @@ class Output {
     if (type == ElementType::kUint8) quantize_ = loops.quantize_uint8;
     write_ = quantized_writer_of<float>(type, true);
     reader_of<float>(type, "the zero point")(zero_point.raw_data(), 0, 1, &zero_point_);
+    if (quantize_ != nullptr) whole_zero_point_ = static_cast<std::int32_t>(zero_point_);
   }
 
   // Elements [begin, begin + count) of y; of those that are scaled with the factors, which has a step of 0 or 1. The
@@ -78,9 +79,12 @@ class Output {
   void write(const IntegerProductLoops& loops, std::int64_t begin, std::int64_t count, std::int32_t* sums,
              const SumCorrection& correction, const float* factors, std::int64_t step) const {
     if (!scales_) return loops.correct(sums, count, correction, static_cast<std::int32_t*>(y_.raw_data()) + begin);
-    loops.correct(sums, count, correction, sums);
+    const bool by_columns = correction.columns[0] != nullptr || correction.columns[1] != nullptr;
+    const bool corrects = by_columns || quantize_ == nullptr;
+    if (corrects) loops.correct(sums, count, correction, sums);
     if (quantize_ != nullptr) {
-      quantize_(sums, count, factors, step, zero_point_, static_cast<std::uint8_t*>(y_.raw_data()) + begin);
+      quantize_(sums, count, corrects ? 0 : correction.constant, factors, step, whole_zero_point_,
+                static_cast<std::uint8_t*>(y_.raw_data()) + begin);
       return;
     }
     constexpr std::int64_t kPiece = 256;
@@ -101,6 +105,7 @@ class Output {
   decltype(IntegerProductLoops::quantize_int8) quantize_ = nullptr;
   WriteQuantized<float> write_ = nullptr;
   float zero_point_ = 0;
+  std::int32_t whole_zero_point_ = 0;
 };
 
 // Numbers of which there is one for all, one for each row (column) of a matrix, or one for each of all matrices.
@@ -235,12 +240,16 @@ void multiply_bytes(KernelContext& context, const MatMulPlan& plan, const Tensor
   }
 
   const auto first_row = [&](std::int64_t product) { return a_matrices[static_cast<std::size_t>(product)] * plan.m; };
+  const auto panel_of = [&](std::int64_t product, std::int64_t column) -> const std::uint32_t* {
+    return packed != nullptr ? packed->panel(b_matrices[static_cast<std::size_t>(product)], column) : nullptr;
+  };
   const auto make_reader = [&] {
-    return [&, reader = RowReader(loops, context.allocator(), packed != nullptr ? 0 : k, b_flip)](
-               std::int64_t product, std::int64_t column, std::int64_t count) mutable {
-      const std::int64_t matrix = b_matrices[static_cast<std::size_t>(product)];
-      if (packed != nullptr) return packed->panel(matrix, column);
-      return reader.read(static_cast<const std::uint8_t*>(b.raw_data()) + matrix * k * n, n, column, count);
+    return [&, reader = RowReader(loops, packed != nullptr ? 0 : k, b_flip)](
+               std::int64_t product, std::int64_t column, std::int64_t width, std::int64_t first, std::int64_t last,
+               std::uint32_t* to) mutable {
+      const auto* const matrix =
+          static_cast<const std::uint8_t*>(b.raw_data()) + b_matrices[static_cast<std::size_t>(product)] * k * n;
+      reader.pack(matrix, n, column, width, first, last, to);
     };
   };
   const auto finish = [&](std::int64_t product, std::int64_t row, std::int64_t column, std::int64_t count,
@@ -273,7 +282,8 @@ void multiply_bytes(KernelContext& context, const MatMulPlan& plan, const Tensor
     }
     output.write(loops, (product * rows + row) * n + column, count, sums, correction, used, step);
   };
-  multiply_tiles(context, left, products, rows, n, sums_columns && packed == nullptr, first_row, make_reader, finish);
+  multiply_tiles(context, left, {products, rows, n}, sums_columns && packed == nullptr, first_row, panel_of,
+                 make_reader, finish);
 }
 
 // Constant int8 or uint8 matrices, packed.
@@ -400,41 +410,36 @@ class WindowReader {
         offsets_(offsets),
         flip_(flip),
         rows_(static_cast<std::size_t>(kDepth)),
-        gathered_(Tensor::allocate(ElementType::kUint8, {kDepth, 2 * loops.panel_columns}, allocator)),
-        panel_(Tensor::allocate(ElementType::kUint32,
-                                {(depth() + loops.cell_depth - 1) / loops.cell_depth * loops.panel_columns},
-                                allocator)) {
+        gathered_(Tensor::allocate(ElementType::kUint8, {kDepth, 2 * loops.panel_columns}, allocator)) {
     std::ranges::fill(gathered_.values<std::uint8_t>(), std::uint8_t{0});
     for (std::int64_t i = 0; i < kDepth; ++i) {
       rows_[static_cast<std::size_t>(i)] = gathered_.data<std::uint8_t>() + i * 2 * loops.panel_columns;
     }
   }
 
-  // Outputs [column, column + count) of the group whose first channel is at `x`.
-  const std::uint32_t* read(const std::uint8_t* x, std::int64_t column, std::int64_t count) {
-    const std::int64_t width = conv_.window.output[2];
+  // Outputs [column, column + width) of the group whose first channel is at `x`, elements [first, last) along the
+  // depth.
+  void pack(const std::uint8_t* x, std::int64_t column, std::int64_t width, std::int64_t first, std::int64_t last,
+            std::uint32_t* to) {
     stretches_.clear();
-    for (std::int64_t at = 0; at < count;) {
-      const std::int64_t first = (column + at) % width;
-      stretches_.push_back({conv_.output_row((column + at) / width) + first, at});
-      at += width - first;
+    const std::int64_t row_width = conv_.window.output[2];
+    for (std::int64_t at = 0; at < width;) {
+      const std::int64_t place = (column + at) % row_width;
+      stretches_.push_back({conv_.output_row((column + at) / row_width) + place, at});
+      at += row_width - place;
     }
-    std::uint32_t* to = panel_.data<std::uint32_t>();
-    for (std::int64_t first = 0; first < depth(); first += kDepth) {
-      const std::int64_t taken = std::min(kDepth, depth() - first);
+    for (; first < last; first += kDepth) {
+      const std::int64_t taken = std::min(kDepth, last - first);
       loops_.gather(x, offsets_.data() + first, taken, stretches_.data(), static_cast<std::int64_t>(stretches_.size()),
                     gathered_.data<std::uint8_t>(), 2 * loops_.panel_columns);
-      loops_.pack_right(rows_.data(), taken, 0, count, flip_, to);
-      to += kDepth / loops_.cell_depth * panel_pitch(loops_, count);
+      loops_.pack_right(rows_.data(), taken, 0, width, flip_, to);
+      to += kDepth / loops_.cell_depth * panel_pitch(loops_, width);
     }
-    return panel_.data<std::uint32_t>();
   }
 
  private:
   // Elements along the depth that are gathered before they are packed; whole cells.
   static constexpr std::int64_t kDepth = 64;
-
-  std::int64_t depth() const { return static_cast<std::int64_t>(offsets_.size()); }
 
   const IntegerProductLoops& loops_;
   const PaddedConv& conv_;
@@ -443,47 +448,69 @@ class WindowReader {
   std::vector<const std::uint8_t*> rows_;
   std::vector<ColumnStretch> stretches_;
   Tensor gathered_;
-  Tensor panel_;
 };
 
-// A row of outputs at a time, for convolutions with one channel a group.
+// Convolutions with one channel a group, a channel at a time. Where rows of outputs have no stride between them, many
+// are one run of columns, with gaps that are closed afterwards.
 void convolve_channels(KernelContext& context, const PaddedConv& conv, const std::uint8_t* x, std::uint8_t padding,
                        std::uint8_t flip, const PackedLeft& weights, const Channels& channels, bool sums_columns,
                        const Output& output) {
   const IntegerProductLoops& loops = weights.loops();
-  const std::int64_t rows = conv.window.output[0] * conv.window.output[1];
+  const std::int64_t height = conv.window.output[1];
   const std::int64_t width = conv.window.output[2];
-  const std::int64_t size = Shape{conv.depth, conv.height, conv.phases, conv.pitch}.element_count();
+  const bool dense = conv.window.stride[1] == 1 && conv.phases == 1;
+  const std::int64_t pitch = dense ? conv.pitch : width;
   // Rows whose sums are kept before they are written.
-  const std::int64_t block = std::clamp<std::int64_t>(1024 / width, 1, rows);
+  const std::int64_t block = std::clamp<std::int64_t>(1024 / pitch, 1, height);
   const std::vector<std::int64_t> offsets = conv.tap_offsets();
   const auto taps = static_cast<std::int64_t>(offsets.size());
   const PackedLeft ones = row_of_ones(context.allocator(), taps);
-  const std::int64_t grain =
-      std::max<std::int64_t>(1, kElementGrain / std::max<std::int64_t>(rows * width * taps / 8, 1));
+  const std::int64_t size = Shape{conv.depth, conv.height, conv.phases, conv.pitch}.element_count();
+  const std::int64_t plane = conv.window.output[0] * height * width;
+  // Channels that are copied at a time.
+  const std::int64_t copied = std::clamp<std::int64_t>(8192 / size, 1, conv.groups);
+  const std::int64_t grain = std::max<std::int64_t>(1, kElementGrain / std::max<std::int64_t>(plane * taps / 8, 1));
   base::parallel_for(context.threads(), conv.batch * conv.groups, grain, [&](std::int64_t begin, std::int64_t end) {
-    Tensor padded = Tensor::allocate(ElementType::kUint8, {size + padded_slack(loops)}, context.allocator());
-    std::fill_n(padded.data<std::uint8_t>() + size, padded_slack(loops), padding);
-    std::vector<const std::uint8_t*> taken(offsets.size());
-    std::vector<std::int32_t> sums(static_cast<std::size_t>(block * width + loops.lanes));
+    Tensor padded = Tensor::allocate(ElementType::kUint8, {copied * size + padded_slack(loops)}, context.allocator());
+    std::ranges::fill(padded.values<std::uint8_t>(), padding);
+    std::vector<const std::uint8_t*> rows(static_cast<std::size_t>(weights.row_cells() * loops.cell_depth),
+                                          padded.data<std::uint8_t>());
+    for (std::size_t i = 0; i < offsets.size(); ++i) rows[i] += offsets[i];
+    std::vector<std::int32_t> sums(static_cast<std::size_t>(block * pitch + loops.panel_columns));
     std::vector<std::int32_t> column_sums(sums_columns ? sums.size() : 0);
+    std::vector<std::int32_t> with_gaps(pitch != width ? sums.size() : 0);
+    // The sums of `count` rows of outputs whose first tap is at `from`.
+    const auto sum_rows = [&](std::int64_t from, std::int64_t count, const std::uint32_t* left, std::int32_t* to) {
+      if (dense) {
+        std::int32_t* const run = pitch != width ? with_gaps.data() : to;
+        loops.multiply_row(rows.data(), taps, from, (count - 1) * pitch + width, flip, left, run);
+        if (pitch != width) loops.close_gaps(count, width, pitch, run, to);
+        return;
+      }
+      for (std::int64_t i = 0; i < count; ++i) {
+        loops.multiply_row(rows.data(), taps, from + i * conv.window.stride[1] * conv.row_size(), width, flip, left,
+                           to + i * width);
+      }
+    };
     for (std::int64_t item = begin; item < end; ++item) {
-      copy_padded(conv, item * conv.channel_rows(), (item + 1) * conv.channel_rows(), x, padding,
-                  padded.data<std::uint8_t>());
-      for (std::size_t i = 0; i < offsets.size(); ++i) taken[i] = padded.data<std::uint8_t>() + offsets[i];
+      const std::int64_t place = (item - begin) % copied;
+      if (place == 0) {
+        copy_padded(conv, item * conv.channel_rows(), std::min(item + copied, end) * conv.channel_rows(), x, padding,
+                    false, padded.data<std::uint8_t>());
+      }
       const std::int64_t channel = item % conv.groups;
-      for (std::int64_t first = 0; first < rows; first += block) {
-        const std::int64_t last = std::min(first + block, rows);
-        for (std::int64_t row = first; row < last; ++row) {
-          const std::int64_t at = conv.output_row(row);
-          const std::int64_t to = (row - first) * width;
-          loops.multiply_row(taken.data(), taps, at, width, flip, weights.row(channel), sums.data() + to);
-          if (sums_columns)
-            loops.multiply_row(taken.data(), taps, at, width, flip, ones.row(0), column_sums.data() + to);
+      for (std::int64_t d = 0; d < conv.window.output[0]; ++d) {
+        for (std::int64_t h = 0; h < height; h += block) {
+          const std::int64_t count = std::min(block, height - h);
+          const std::int64_t row = d * height + h;
+          const std::int64_t from = place * size + conv.output_row(row);
+          sum_rows(from, count, weights.row(channel), sums.data());
+          if (sums_columns) sum_rows(from, count, ones.row(0), column_sums.data());
+          const auto* const columns =
+              sums_columns ? reinterpret_cast<const std::uint32_t*>(column_sums.data()) : nullptr;
+          output.write(loops, item * plane + row * width, count * width, sums.data(),
+                       channels.correction(channel, columns), channels.factor(channel), 0);
         }
-        const auto* const columns = sums_columns ? reinterpret_cast<const std::uint32_t*>(column_sums.data()) : nullptr;
-        output.write(loops, (item * rows + first) * width, (last - first) * width, sums.data(),
-                     channels.correction(channel, columns), channels.factor(channel), 0);
       }
     }
   });
@@ -507,15 +534,17 @@ void convolve_bytes(KernelContext& context, const ConvProblem& problem, const Te
     output.write(loops, (item * problem.outputs + row) * plane + column, count, sums,
                  channels.correction(channel, column_sums), channels.factor(channel), 0);
   };
+  const ProductSizes sizes{problem.batch * groups, problem.outputs, plane};
+  const auto no_panel = [](std::int64_t, std::int64_t) -> const std::uint32_t* { return nullptr; };
   if (is_pointwise(window)) {
     const auto make_reader = [&] {
-      return [&, reader = RowReader(loops, context.allocator(), problem.inputs, flip)](
-                 std::int64_t item, std::int64_t column, std::int64_t count) mutable {
-        return reader.read(x + item * problem.inputs * plane, plane, column, count);
+      return [&, reader = RowReader(loops, problem.inputs, flip)](std::int64_t item, std::int64_t column,
+                                                                  std::int64_t width, std::int64_t first,
+                                                                  std::int64_t last, std::uint32_t* to) mutable {
+        reader.pack(x + item * problem.inputs * plane, plane, column, width, first, last, to);
       };
     };
-    multiply_tiles(context, weights, problem.batch * groups, problem.outputs, plane, sums_columns, first_row,
-                   make_reader, finish);
+    multiply_tiles(context, weights, sizes, sums_columns, first_row, no_panel, make_reader, finish);
     return;
   }
   const PaddedConv conv(problem, 1);
@@ -530,7 +559,8 @@ void convolve_bytes(KernelContext& context, const ConvProblem& problem, const Te
   const std::int64_t grain = std::max<std::int64_t>(1, kElementGrain / conv.row_size());
   base::parallel_for(context.threads(), conv.batch * groups * conv.inputs * conv.channel_rows(), grain,
                      [&](std::int64_t begin, std::int64_t end) {
-                       copy_padded(conv, begin, end, x, padding, padded.data<std::uint8_t>() + begin * conv.row_size());
+                       copy_padded(conv, begin, end, x, padding, true,
+                                   padded.data<std::uint8_t>() + begin * conv.row_size());
                      });
   const std::vector<std::int64_t> taps = conv.tap_offsets();
   std::vector<std::int64_t> offsets;
@@ -539,12 +569,13 @@ void convolve_bytes(KernelContext& context, const ConvProblem& problem, const Te
   }
   const auto make_reader = [&] {
     return [&, reader = WindowReader(loops, context.allocator(), conv, offsets, flip)](
-               std::int64_t item, std::int64_t column, std::int64_t count) mutable {
-      return reader.read(padded.data<std::uint8_t>() + item * conv.inputs * conv.channel_size(), column, count);
+               std::int64_t item, std::int64_t column, std::int64_t width, std::int64_t first, std::int64_t last,
+               std::uint32_t* to) mutable {
+      reader.pack(padded.data<std::uint8_t>() + item * conv.inputs * conv.channel_size(), column, width, first, last,
+                  to);
     };
   };
-  multiply_tiles(context, weights, problem.batch * groups, problem.outputs, plane, sums_columns, first_row, make_reader,
-                 finish);
+  multiply_tiles(context, weights, sizes, sums_columns, first_row, no_panel, make_reader, finish);
 }
 
 PackedLeft pack_weights(int threads, Allocator& allocator, const Tensor& w) {
