@@ -9,6 +9,7 @@
 // One with a channel a group has one row on its left side, and takes its columns from the input as they lie there.
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <optional>
 #include <vector>
 
@@ -450,6 +451,44 @@ class WindowReader {
   Tensor gathered_;
 };
 
+// copy_padded() without pads, for rows of at most 16 elements without stride. Each is copied with the padding behind
+// it, which the row after it overwrites.
+void copy_narrow(const PaddedConv& conv, std::int64_t first, std::int64_t last, const std::uint8_t* x,
+                 std::uint8_t padding, std::uint8_t* padded) {
+  constexpr std::int64_t kWidth = 16;
+  const WindowDims input = conv.window.input;
+  const WindowDims pad = conv.window.pad_begin;
+  const std::int64_t width = std::min(input[2], conv.pitch - pad[2]);
+  // As two words, which stay in registers.
+  using Row = std::array<std::uint64_t, 2>;
+  Row keep;
+  Row fill;
+  std::array<std::uint8_t, kWidth> bytes;
+  std::fill(std::fill_n(bytes.begin(), width, std::uint8_t{0xff}), bytes.end(), std::uint8_t{0});
+  std::memcpy(keep.data(), bytes.data(), kWidth);
+  std::fill(std::fill_n(bytes.begin(), width, std::uint8_t{0}), bytes.end(), padding);
+  std::memcpy(fill.data(), bytes.data(), kWidth);
+  const std::uint8_t* const end = x + conv.batch * conv.groups * conv.inputs * input[0] * input[1] * input[2];
+  // Rows of the padded form that are read and that the input has.
+  const std::int64_t rows = std::min(input[1], conv.height - pad[1]);
+  for (std::int64_t channel = first; channel < last; ++channel) {
+    for (std::int64_t d = 0; d < std::min(input[0], conv.depth - pad[0]); ++d) {
+      const std::uint8_t* from = x + (channel * input[0] + d) * input[1] * input[2];
+      std::uint8_t* to =
+          padded + (((channel - first) * conv.depth + d + pad[0]) * conv.height + pad[1]) * conv.pitch + pad[2];
+      for (std::int64_t h = 0; h < rows; ++h, from += input[2], to += conv.pitch) {
+        Row row{};
+        if (end - from >= kWidth)
+          std::memcpy(row.data(), from, kWidth);
+        else
+          std::memcpy(row.data(), from, static_cast<std::size_t>(width));
+        row = {(row[0] & keep[0]) | fill[0], (row[1] & keep[1]) | fill[1]};
+        std::memcpy(to, row.data(), kWidth);
+      }
+    }
+  }
+}
+
 // Convolutions with one channel a group, a channel at a time. Where rows of outputs have no stride between them, many
 // are one run of columns, with gaps that are closed afterwards.
 void convolve_channels(KernelContext& context, const PaddedConv& conv, const std::uint8_t* x, std::uint8_t padding,
@@ -460,6 +499,7 @@ void convolve_channels(KernelContext& context, const PaddedConv& conv, const std
   const std::int64_t width = conv.window.output[2];
   const bool dense = conv.window.stride[1] == 1 && conv.phases == 1;
   const std::int64_t pitch = dense ? conv.pitch : width;
+  const bool narrow = conv.window.stride[2] == 1 && conv.window.input[2] <= 16 && conv.pitch > conv.window.pad_begin[2];
   // Rows whose sums are kept before they are written.
   const std::int64_t block = std::clamp<std::int64_t>(1024 / pitch, 1, height);
   const std::vector<std::int64_t> offsets = conv.tap_offsets();
@@ -494,7 +534,9 @@ void convolve_channels(KernelContext& context, const PaddedConv& conv, const std
     };
     for (std::int64_t item = begin; item < end; ++item) {
       const std::int64_t place = (item - begin) % copied;
-      if (place == 0) {
+      if (place == 0 && narrow) {
+        copy_narrow(conv, item, std::min(item + copied, end), x, padding, padded.data<std::uint8_t>());
+      } else if (place == 0) {
         copy_padded(conv, item * conv.channel_rows(), std::min(item + copied, end) * conv.channel_rows(), x, padding,
                     false, padded.data<std::uint8_t>());
       }
