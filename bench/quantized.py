@@ -126,7 +126,7 @@ def networks(folder):
         path = build(folder)
         yield f"{path.stem}, float32", path
         prepared = path.with_suffix(".prepared.onnx")
-        quant_pre_process(path, prepared)
+        quant_pre_process(path, prepared, skip_symbolic_shape=True)
         for form in ("QDQ", "QOperator"):
             quantized = path.with_suffix(f".{form}.onnx")
             quantization.quantize_static(

@@ -197,7 +197,8 @@ void multiply_bytes(KernelContext& context, const MatMulPlan& plan, const Tensor
                     const Output& output) {
   matrix_parameter(a.shape(), Along::kRows, a_zero_point, "a_zero_point");
   matrix_parameter(b.shape(), Along::kColumns, b_zero_point, "b_zero_point");
-  const auto [n, k] = std::array{plan.n, plan.k};
+  const std::int64_t n = plan.n;
+  const std::int64_t k = plan.k;
   if (plan.shape.element_count() == 0) return;
   const PackedLeft left(context.threads(), context.allocator(), static_cast<const std::uint8_t*>(a.raw_data()),
                         plan.a_batch.element_count() * plan.m, k, left_flip(a.element_type()));
