@@ -264,16 +264,13 @@ void attend(const Problem& problem, Allocator& allocator, std::int64_t image, st
     for (std::int64_t r = 0; r < rows; ++r) std::fill_n(out + r * problem.y.row_stride, problem.y.size, T{});
     return;
   }
-  const std::int64_t whole = (rows + kProductRows - 1) / kProductRows * kProductRows;
-  Tensor work = Tensor::allocate(element_type_of<T>(), {whole, size + keys}, allocator);
+  Tensor work = Tensor::allocate(element_type_of<T>(), {rows, size + keys}, allocator);
   T* const queries = work.data<T>();
-  T* const scores = queries + whole * size;
+  T* const scores = queries + rows * size;
   for (std::int64_t r = 0; r < rows; ++r) {
     const T* const from = q + problem.q.at(image, head, begin + r);
     for (std::int64_t i = 0; i < size; ++i) queries[r * size + i] = from[i] * static_cast<T>(problem.scale);
   }
-  std::fill_n(queries + rows * size, (whole - rows) * size, T{});
-  std::fill_n(scores + rows * keys, (whole - rows) * keys, T{});
   memory.choose(image, head / (problem.q.heads / problem.k.heads));
   memory.score(rows, queries, first, keys, scores);
   const auto keep = [&](ScoreOutput what, std::int64_t r) {

@@ -2,9 +2,7 @@
 // the convolution and as the reference that backends are checked against.
 //
 // A kernel of one element without strides or pads is a matrix product. Any other convolution first copies its input
-// into a padded form in which each row is split by phase (position modulo stride), so that every tap of a stretch of
-// neighbouring outputs reads neighbouring elements and no edge needs a test. Then blocks of output channels times
-// stretches of outputs are summed in registers.
+// into its padded form; then blocks of output channels times stretches of outputs are summed in registers.
 #include "kernels/conv.h"
 
 #include <algorithm>
@@ -29,52 +27,6 @@ template <typename T>
 constexpr std::int64_t kStretch = 32 / static_cast<std::int64_t>(sizeof(T));
 // Products that are summed before the partial sum joins the total, which bounds the rounding error.
 constexpr std::int64_t kSumBlock = 256;
-
-struct Convolution : ConvProblem {
-  // The padded form: [batch, groups * inputs, depth, height, phase, pitch].
-  std::int64_t depth = 0;
-  std::int64_t height = 0;
-  std::int64_t phases = 0;  // those that some tap reads
-  std::int64_t pitch = 0;
-
-  std::int64_t row_size() const { return phases * pitch; }
-  std::int64_t channel_size() const { return depth * height * row_size(); }
-};
-
-template <typename T>
-void copy_padded(const Convolution& conv, int threads, const T* x, T* padded) {
-  const Window& window = conv.window;
-  const std::int64_t rows = conv.depth * conv.height;
-  const std::int64_t stride = window.stride[2];
-  const std::int64_t count = conv.batch * conv.groups * conv.inputs * rows;
-  const std::int64_t grain = std::max<std::int64_t>(1, kElementGrain / conv.row_size());
-  base::parallel_for(threads, count, grain, [&, stride, rows](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t item = begin; item < end; ++item) {
-      T* to = padded + item * conv.row_size();
-      const std::int64_t d = item % rows / conv.height - window.pad_begin[0];
-      const std::int64_t h = item % rows % conv.height - window.pad_begin[1];
-      if (d < 0 || d >= window.input[0] || h < 0 || h >= window.input[1]) {
-        std::fill_n(to, conv.row_size(), T{});
-        continue;
-      }
-      const T* from = x + ((item / rows * window.input[0] + d) * window.input[1] + h) * window.input[2];
-      for (std::int64_t phase = 0; phase < conv.phases; ++phase, to += conv.pitch) {
-        // Element i of this phase is input first + i * stride.
-        const std::int64_t first = phase - window.pad_begin[2];
-        const std::int64_t lead = std::min(first >= 0 ? 0 : (-first + stride - 1) / stride, conv.pitch);
-        const std::int64_t last = std::clamp(
-            first >= window.input[2] ? 0 : (window.input[2] - first + stride - 1) / stride, lead, conv.pitch);
-        std::fill_n(to, lead, T{});
-        if (stride == 1) {
-          std::copy_n(from + (first + lead), last - lead, to + lead);
-        } else {
-          for (std::int64_t i = lead; i < last; ++i) to[i] = from[first + i * stride];
-        }
-        std::fill_n(to + last, conv.pitch - last, T{});
-      }
-    }
-  });
-}
 
 // One stretch of outputs of `Channels` neighbouring output channels. `offsets` holds each tap's distance from x.
 template <std::int64_t Channels, typename T>
@@ -103,7 +55,7 @@ void sum_stretch(std::int64_t inputs, std::int64_t channel_size, const std::vect
 }
 
 template <std::int64_t Channels, typename T>
-void convolve_row(const Convolution& conv, const std::vector<std::int64_t>& offsets, const T* x, const T* weights,
+void convolve_row(const PaddedConv& conv, const std::vector<std::int64_t>& offsets, const T* x, const T* weights,
                   const T* bias, T* y, std::int64_t y_channel_stride) {
   const std::int64_t width = conv.window.output[2];
   for (std::int64_t first = 0; first < width; first += kStretch<T>) {
@@ -119,20 +71,10 @@ void convolve_row(const Convolution& conv, const std::vector<std::int64_t>& offs
 }
 
 template <typename T>
-void convolve(const Convolution& conv, int threads, const T* padded, const T* weights, const T* bias, T* y) {
+void convolve(const PaddedConv& conv, int threads, const T* padded, const T* weights, const T* bias, T* y) {
   const Window& window = conv.window;
   const std::int64_t taps = window.tap_count();
-  std::vector<std::int64_t> offsets;
-  offsets.reserve(static_cast<std::size_t>(taps));
-  for (std::int64_t d = 0; d < window.kernel[0]; ++d) {
-    for (std::int64_t h = 0; h < window.kernel[1]; ++h) {
-      for (std::int64_t w = 0; w < window.kernel[2]; ++w) {
-        const std::int64_t position = w * window.dilation[2];
-        offsets.push_back((d * window.dilation[0] * conv.height + h * window.dilation[1]) * conv.row_size() +
-                          position % window.stride[2] * conv.pitch + position / window.stride[2]);
-      }
-    }
-  }
+  const std::vector<std::int64_t> offsets = conv.tap_offsets();
   const std::int64_t rows = window.output[0] * window.output[1];
   const std::int64_t plane = rows * window.output[2];
   const std::int64_t blocks = (conv.outputs + kChannelBlock - 1) / kChannelBlock;
@@ -145,10 +87,7 @@ void convolve(const Convolution& conv, int threads, const T* padded, const T* we
           const std::int64_t block = item / rows % blocks;
           const std::int64_t image_group = item / rows / blocks;  // image * groups + group
           const std::int64_t first = image_group % conv.groups * conv.outputs + block * kChannelBlock;
-          const T* x =
-              padded + image_group * conv.inputs * conv.channel_size() +
-              (row / window.output[1] * window.stride[0] * conv.height + row % window.output[1] * window.stride[1]) *
-                  conv.row_size();
+          const T* x = padded + image_group * conv.inputs * conv.channel_size() + conv.output_row(row);
           T* out = y + (image_group * conv.outputs + block * kChannelBlock) * plane + row * window.output[2];
           const T* w = weights + first * conv.inputs * taps;
           const T* b = bias != nullptr ? bias + first : nullptr;
@@ -174,11 +113,6 @@ void add_bias(int threads, std::int64_t planes, std::int64_t channels, std::int6
       for (std::int64_t j = 0; j < plane; ++j) y[i * plane + j] += addend;
     }
   });
-}
-
-bool is_pointwise(const Window& window) {
-  return window.tap_count() == 1 && window.stride == WindowDims{1, 1, 1} && window.pad_begin == WindowDims{0, 0, 0} &&
-         window.pad_end == WindowDims{0, 0, 0};
 }
 
 }  // namespace
@@ -213,9 +147,93 @@ void check_conv_bias(const ConvProblem& problem, const Tensor& bias) {
                 bias.shape().to_string());
 }
 
+bool is_pointwise(const Window& window) {
+  return window.tap_count() == 1 && window.stride == WindowDims{1, 1, 1} && window.pad_begin == WindowDims{0, 0, 0} &&
+         window.pad_end == WindowDims{0, 0, 0};
+}
+
+PaddedConv::PaddedConv(const ConvProblem& problem, std::int64_t stretch)
+    : ConvProblem(problem),
+      depth((window.output[0] - 1) * window.stride[0] + window.extent(0)),
+      height((window.output[1] - 1) * window.stride[1] + window.extent(1)),
+      phases(std::min(window.stride[2], window.extent(2))),
+      pitch((window.output[2] + stretch - 1) / stretch * stretch +
+            (window.kernel[2] - 1) * window.dilation[2] / window.stride[2]) {}
+
+std::vector<std::int64_t> PaddedConv::tap_offsets() const {
+  std::vector<std::int64_t> offsets;
+  offsets.reserve(static_cast<std::size_t>(window.tap_count()));
+  for (std::int64_t d = 0; d < window.kernel[0]; ++d) {
+    for (std::int64_t h = 0; h < window.kernel[1]; ++h) {
+      for (std::int64_t w = 0; w < window.kernel[2]; ++w) {
+        const std::int64_t position = w * window.dilation[2];
+        offsets.push_back((d * window.dilation[0] * height + h * window.dilation[1]) * row_size() +
+                          position % window.stride[2] * pitch + position / window.stride[2]);
+      }
+    }
+  }
+  return offsets;
+}
+
+template <typename T>
+void copy_padded(const PaddedConv& conv, std::int64_t begin, std::int64_t end, const T* x, T padding, bool pads,
+                 T* padded) {
+  // Copies, because bytes that are written may be anything's.
+  const WindowDims input = conv.window.input;
+  const WindowDims pad = conv.window.pad_begin;
+  const std::int64_t stride = conv.window.stride[2];
+  const std::int64_t depth = conv.depth;
+  const std::int64_t height = conv.height;
+  const std::int64_t pitch = conv.pitch;
+  const std::int64_t row_size = conv.row_size();
+  for (std::int64_t phase = 0; phase < conv.phases; ++phase) {
+    // Element i of this phase is input first + i * stride.
+    const std::int64_t first = phase - pad[2];
+    const std::int64_t lead = std::min(first >= 0 ? 0 : (-first + stride - 1) / stride, pitch);
+    const std::int64_t last = std::clamp(first >= input[2] ? 0 : (input[2] - first + stride - 1) / stride, lead, pitch);
+    std::int64_t channel = begin / (depth * height);
+    std::int64_t d = begin / height % depth;
+    std::int64_t h = begin % height;
+    T* to = padded + phase * pitch;
+    for (std::int64_t item = begin; item < end; ++item, to += row_size) {
+      const std::int64_t from_d = d - pad[0];
+      const std::int64_t from_h = h - pad[1];
+      const std::int64_t row = (channel * input[0] + from_d) * input[1] + from_h;
+      if (++h == height) {
+        h = 0;
+        if (++d == depth) {
+          d = 0;
+          ++channel;
+        }
+      }
+      if (from_d < 0 || from_d >= input[0] || from_h < 0 || from_h >= input[1]) {
+        if (pads) std::fill_n(to, pitch, padding);
+        continue;
+      }
+      const T* const from = x + row * input[2] + first;
+      if (pads) {
+        std::fill_n(to, lead, padding);
+        std::fill_n(to + last, pitch - last, padding);
+      }
+      if (stride == 1) {
+        std::copy_n(from + lead, last - lead, to + lead);
+      } else if (stride == 2) {  // by itself, so that it is vectorised
+        for (std::int64_t i = lead; i < last; ++i) to[i] = from[i * 2];
+      } else {
+        for (std::int64_t i = lead; i < last; ++i) to[i] = from[i * stride];
+      }
+    }
+  }
+}
+
+template void copy_padded(const PaddedConv&, std::int64_t, std::int64_t, const float*, float, bool, float*);
+template void copy_padded(const PaddedConv&, std::int64_t, std::int64_t, const double*, double, bool, double*);
+template void copy_padded(const PaddedConv&, std::int64_t, std::int64_t, const std::uint8_t*, std::uint8_t, bool,
+                          std::uint8_t*);
+
 template <typename T>
 void convolve(KernelContext& context, const ConvProblem& problem, const T* x, const T* w, const T* bias, T* y) {
-  Convolution conv{problem};
+  const PaddedConv conv(problem, kStretch<T>);
   const Window& window = conv.window;
   const std::int64_t maps = conv.groups * conv.outputs;
   const std::int64_t plane = window.output[0] * window.output[1] * window.output[2];
@@ -229,21 +247,18 @@ void convolve(KernelContext& context, const ConvProblem& problem, const T* x, co
     if (bias != nullptr) add_bias(context.threads(), conv.batch * maps, maps, plane, bias, y);
     return;
   }
-  conv.depth = (window.output[0] - 1) * window.stride[0] + window.extent(0);
-  conv.height = (window.output[1] - 1) * window.stride[1] + window.extent(1);
-  conv.phases = std::min(window.stride[2], window.extent(2));
-  conv.pitch = (window.output[2] + kStretch<T> - 1) / kStretch<T> * kStretch<T> +
-               (window.kernel[2] - 1) * window.dilation[2] / window.stride[2];
   Tensor padded = context.allocate_scratch(
       element_type_of<T>(), {conv.batch, conv.groups * conv.inputs, conv.depth, conv.height, conv.phases, conv.pitch});
-  copy_padded(conv, context.threads(), x, padded.data<T>());
+  const std::int64_t grain = std::max<std::int64_t>(1, kElementGrain / conv.row_size());
+  base::parallel_for(context.threads(), conv.batch * conv.groups * conv.inputs * conv.channel_rows(), grain,
+                     [&](std::int64_t begin, std::int64_t end) {
+                       copy_padded(conv, begin, end, x, T{}, true, padded.data<T>() + begin * conv.row_size());
+                     });
   convolve(conv, context.threads(), padded.data<T>(), w, bias, y);
 }
 
 template void convolve(KernelContext&, const ConvProblem&, const float*, const float*, const float*, float*);
 template void convolve(KernelContext&, const ConvProblem&, const double*, const double*, const double*, double*);
-template void convolve(KernelContext&, const ConvProblem&, const std::uint32_t*, const std::uint32_t*,
-                       const std::uint32_t*, std::uint32_t*);
 
 std::unique_ptr<Kernel> make_Conv(const KernelInfo& info) {
   return make_kernel([attributes = parse_conv(info.attributes)](KernelContext& context) {

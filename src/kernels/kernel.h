@@ -89,6 +89,12 @@ struct KernelInfo {
   const tensor::Attributes& attributes;
   int input_count = 0;
   int output_count = 0;
+  // Of each input, what it is in every run, or null; shorter where nothing is known of the last ones. The kernel may
+  // keep what it makes of them, not the tensors.
+  std::span<const Tensor* const> constants = {};
+
+  // Null unless the input is known to be constant.
+  const Tensor* constant(std::size_t input) const { return input < constants.size() ? constants[input] : nullptr; }
 };
 
 using MakeKernel = std::unique_ptr<Kernel> (*)(const KernelInfo& info);

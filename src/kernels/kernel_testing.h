@@ -25,6 +25,30 @@ inline Tensor run(std::string_view name, std::vector<Tensor> inputs, const tenso
   return run_operator(name, attributes, inputs, 1, threads)[0].tensor();
 }
 
+// Output 0 of the second of two runs of a kernel that knows all inputs but the first to be constant, or none of them.
+inline Tensor run_twice(std::string_view name, const std::vector<Tensor>& inputs, const tensor::Attributes& attributes,
+                        int threads, bool constant) {
+  class Memory final : public OutputMemory {
+    Tensor allocate(int, ElementType type, const Shape& shape) override { return Tensor::allocate(type, shape); }
+  };
+  std::vector<Value> values(inputs.begin(), inputs.end());
+  std::vector<const Value*> given;
+  std::vector<const Tensor*> constants;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    given.push_back(inputs[i].defined() ? &values[i] : nullptr);
+    constants.push_back(constant && i > 0 && inputs[i].defined() ? &inputs[i] : nullptr);
+  }
+  const auto kernel = find_operator(name)->make({attributes, static_cast<int>(inputs.size()), 1, constants});
+  Value result;
+  Value* outputs[] = {&result};
+  Memory memory;
+  for (int i = 0; i < 2; ++i) {
+    KernelContext context(given, outputs, memory, heap_allocator(), threads);
+    kernel->run(context);
+  }
+  return result.tensor();
+}
+
 // A tensor of rank 1.
 template <typename T>
 Tensor vec(std::initializer_list<T> values) {

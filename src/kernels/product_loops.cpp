@@ -9,6 +9,8 @@
 #include <hwy/highway.h>
 
 #include <algorithm>
+#include <array>
+#include <utility>
 
 #include "kernels/loops_rows.h"
 #include "kernels/product_loops.h"
@@ -25,57 +27,85 @@ using Floats = hn::CappedTag<float, static_cast<std::size_t>(kPanelColumns)>;
 #endif
 constexpr int kLanes = static_cast<int>(hn::MaxLanes(Floats()));
 constexpr int kVectors = static_cast<int>(kPanelColumns) / kLanes;
-// As many sums as registers hold.
+// As many sums as registers hold: rows of one panel, or a few rows of several panels, whose sums then do not wait for
+// each other.
 constexpr int kTile = kVectors == 1 ? 12 : kVectors == 2 ? 6 : kVectors == 4 ? 2 : 1;
-static_assert(kProductRows % kTile == 0);
+constexpr int kWideRows = kVectors <= 2 ? 3 : 1;
+constexpr int kWidePanels = kVectors == 1 ? 4 : kVectors == 2 ? 2 : 1;
 
-// The sums of kTile rows and a panel of `width` columns.
-HWY_INLINE void multiply_tile(std::int64_t rows, std::int64_t width, std::int64_t depth, const float* a,
-                              std::int64_t a_stride, const float* b, bool adds, float* y, std::int64_t y_stride) {
+// The sums of kRows rows and kPanels panels, the last of which has `width` columns.
+template <int kRows, int kPanels>
+void multiply_tile(std::int64_t width, std::int64_t depth, const float* a, std::int64_t a_stride, const float* b,
+                   std::int64_t panel_stride, bool adds, float* y, std::int64_t y_stride) {
   const Floats floats;
-  hn::Vec<Floats> sums[kTile][kVectors];
+  constexpr int kColumns = kPanels * kVectors;
+  hn::Vec<Floats> sums[kRows][kColumns];
 #pragma GCC unroll 16
-  for (int r = 0; r < kTile; ++r) {
+  for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 16
-    for (int v = 0; v < kVectors; ++v) sums[r][v] = hn::Zero(floats);
+    for (int v = 0; v < kColumns; ++v) sums[r][v] = hn::Zero(floats);
   }
   for (std::int64_t d = 0; d < depth; ++d, b += kPanelColumns) {
-    hn::Vec<Floats> right[kVectors];
+    hn::Vec<Floats> right[kColumns];
 #pragma GCC unroll 16
-    for (int v = 0; v < kVectors; ++v) right[v] = hn::LoadU(floats, b + v * kLanes);
+    for (int v = 0; v < kColumns; ++v) {
+      right[v] = hn::LoadU(floats, b + v / kVectors * panel_stride + v % kVectors * kLanes);
+    }
 #pragma GCC unroll 16
-    for (int r = 0; r < kTile; ++r) {
+    for (int r = 0; r < kRows; ++r) {
       const auto left = hn::Set(floats, a[r * a_stride + d]);
 #pragma GCC unroll 16
-      for (int v = 0; v < kVectors; ++v) sums[r][v] = hn::MulAdd(left, right[v], sums[r][v]);
+      for (int v = 0; v < kColumns; ++v) sums[r][v] = hn::MulAdd(left, right[v], sums[r][v]);
     }
   }
 #pragma GCC unroll 16
-  for (int r = 0; r < kTile; ++r) {
-    if (r >= rows) return;
+  for (int r = 0; r < kRows; ++r) {
     float* const out = y + r * y_stride;
-    if (width == kPanelColumns) {
+    const int whole = kColumns - (width == kPanelColumns ? 0 : kVectors);
 #pragma GCC unroll 16
-      for (int v = 0; v < kVectors; ++v) {
-        float* const to = out + v * kLanes;
-        hn::StoreU(adds ? hn::Add(hn::LoadU(floats, to), sums[r][v]) : sums[r][v], floats, to);
-      }
-      continue;
+    for (int v = 0; v < kColumns; ++v) {
+      if (v >= whole) break;
+      float* const to = out + v * kLanes;
+      hn::StoreU(adds ? hn::Add(hn::LoadU(floats, to), sums[r][v]) : sums[r][v], floats, to);
     }
+    if (whole == kColumns) continue;
     float row[kPanelColumns];
 #pragma GCC unroll 16
-    for (int v = 0; v < kVectors; ++v) hn::StoreU(sums[r][v], floats, row + v * kLanes);
-    for (std::int64_t c = 0; c < width; ++c) out[c] = adds ? out[c] + row[c] : row[c];
+    for (int v = 0; v < kVectors; ++v) hn::StoreU(sums[r][kColumns - kVectors + v], floats, row + v * kLanes);
+    float* const last = out + (kPanels - 1) * kPanelColumns;
+    for (std::int64_t c = 0; c < width; ++c) last[c] = adds ? last[c] + row[c] : row[c];
   }
+}
+
+using MultiplyTile = void (*)(std::int64_t, std::int64_t, const float*, std::int64_t, const float*, std::int64_t, bool,
+                              float*, std::int64_t);
+template <int kPanels, int... kRows>
+constexpr std::array<MultiplyTile, sizeof...(kRows)> tiles_of_panels(std::integer_sequence<int, kRows...>) {
+  return {multiply_tile<kRows + 1, kPanels>...};
 }
 
 void multiply(std::int64_t rows, std::int64_t columns, std::int64_t depth, const float* a, std::int64_t a_stride,
               const float* b, std::int64_t panel_stride, bool adds, float* y, std::int64_t y_stride) {
-  for (std::int64_t column = 0; column < columns; column += kPanelColumns, b += panel_stride) {
+  static constexpr auto kTiles = tiles_of_panels<1>(std::make_integer_sequence<int, kTile>());
+  static constexpr auto kWideTiles = tiles_of_panels<kWidePanels>(std::make_integer_sequence<int, kWideRows>());
+  constexpr std::int64_t kWideColumns = kWidePanels * kPanelColumns;
+  std::int64_t column = 0;
+  if (rows <= kWideRows) {
+    for (; column + kWideColumns <= columns;
+         column += kWideColumns, b += kWidePanels * panel_stride, y += kWideColumns) {
+      kWideTiles[static_cast<std::size_t>(rows - 1)](kPanelColumns, depth, a, a_stride, b, panel_stride, adds, y,
+                                                     y_stride);
+    }
+  }
+  for (; column < columns; column += kPanelColumns, b += panel_stride, y += kPanelColumns) {
     const std::int64_t width = std::min(kPanelColumns, columns - column);
-    for (std::int64_t row = 0; row < rows; row += kTile) {
-      multiply_tile(rows - row, width, depth, a + row * a_stride, a_stride, b, adds, y + row * y_stride + column,
-                    y_stride);
+    // Tiles of about as many rows each.
+    std::int64_t tiles = (rows + kTile - 1) / kTile;
+    for (std::int64_t row = 0; row < rows; --tiles) {
+      const std::int64_t count = (rows - row + tiles - 1) / tiles;
+      kTiles[static_cast<std::size_t>(count - 1)](width, depth, a + row * a_stride, a_stride, b, panel_stride, adds,
+                                                  y + row * y_stride, y_stride);
+      row += count;
     }
   }
 }

@@ -13,11 +13,11 @@ namespace lanner::kernels {
 
 // A packed matrix is made of panels of so many columns, row by row; the last is filled up with zeros.
 inline constexpr std::int64_t kPanelColumns = 16;
-// Rows of the left matrix are read by whole multiples of this.
+// With fewer rows on the left, packing the right matrix for one product does not pay.
 inline constexpr std::int64_t kProductRows = 12;
 
 struct ProductLoops {
-  // y = a * b, or y + a * b with `adds`. a has `rows` rows of `a_stride` elements, rounded up, of which `depth` count.
+  // y = a * b, or y + a * b with `adds`. a has `rows` rows of `a_stride` elements, of which `depth` count.
   // Panel j of b starts at b + j * panel_stride.
   void (*multiply)(std::int64_t rows, std::int64_t columns, std::int64_t depth, const float* a, std::int64_t a_stride,
                    const float* b, std::int64_t panel_stride, bool adds, float* y, std::int64_t y_stride);

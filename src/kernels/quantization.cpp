@@ -1,11 +1,10 @@
 #include "kernels/quantization.h"
 
-#include <algorithm>
-#include <limits>
 #include <type_traits>
 
 #include "base/parallel.h"
 #include "kernels/broadcast.h"
+#include "kernels/quantization_loops.h"
 #include "tensor/dispatch.h"
 
 namespace lanner::kernels {
@@ -13,59 +12,16 @@ namespace lanner::kernels {
 namespace {
 
 using tensor::TypeList;
-using QuantizedIntegers = decltype(TypeList<std::int8_t, std::uint8_t, std::int16_t, std::uint16_t>{} +
-                                   tensor::TinyIntegerTypes{});
 using QuantizedFloats = TypeList<tensor::Float8E4M3FN, tensor::Float8E4M3FNUZ, tensor::Float8E5M2,
                                  tensor::Float8E5M2FNUZ, tensor::Float4E2M1>;
 
 using QuantizedTypes = decltype(QuantizedIntegers{} + QuantizedFloats{});
 
 template <typename T>
-constexpr int kLowest = std::numeric_limits<T>::min();
-template <typename T>
-constexpr int kHighest = std::numeric_limits<T>::max();
-template <>
-constexpr int kLowest<tensor::Int4> = -8;
-template <>
-constexpr int kHighest<tensor::Int4> = 7;
-template <>
-constexpr int kLowest<tensor::Uint4> = 0;
-template <>
-constexpr int kHighest<tensor::Uint4> = 15;
-template <>
-constexpr int kLowest<tensor::Int2> = -2;
-template <>
-constexpr int kHighest<tensor::Int2> = 1;
-template <>
-constexpr int kLowest<tensor::Uint2> = 0;
-template <>
-constexpr int kHighest<tensor::Uint2> = 3;
-
-// Adding it leaves no bits for fractions of numbers below 2^17, so that the sum is rounded to whole numbers.
-template <typename Wide>
-constexpr Wide kWholeNumbers = std::is_same_v<Wide, float> ? Wide{0x1.8p23} : Wide{0x1.8p52};
-
-// Bounded before it is rounded, which gives the same as the bounds are whole.
-template <typename T, typename Wide>
-T quantized(Wide x, Wide zero_point) {
-  const Wide low = static_cast<Wide>(kLowest<T>) - zero_point;
-  const Wide high = static_cast<Wide>(kHighest<T>) - zero_point;
-  x = x > low ? x : low;  // NaN becomes `low`
-  x = x < high ? x : high;
-  const Wide whole = (x + kWholeNumbers<Wide>)-kWholeNumbers<Wide>;
-  return static_cast<T>(static_cast<int>(whole + zero_point));
-}
-
-template <typename T, typename Wide>
-void write_integers(const Wide* x, const Wide* zero_points, std::int64_t step, std::int64_t count, void* to,
+void write_integers(const double* x, const double* zero_points, std::int64_t step, std::int64_t count, void* to,
                     std::int64_t begin) {
   T* out = static_cast<T*>(to) + begin;
-  if (step == 0) {
-    const Wide zero_point = *zero_points;
-    for (std::int64_t i = 0; i < count; ++i) out[i] = quantized<T>(x[i], zero_point);
-  } else {
-    for (std::int64_t i = 0; i < count; ++i) out[i] = quantized<T>(x[i], zero_points[i * step]);
-  }
+  for (std::int64_t i = 0; i < count; ++i) out[i] = quantized<T>(x[i], zero_points[i * step]);
 }
 
 template <typename T, tensor::Overflow kOverflow, typename Wide>
@@ -84,6 +40,10 @@ template <typename Wide>
 ReadElements<Wide> reader_of(ElementType type, std::string_view what) {
   ReadElements<Wide> reader = nullptr;
   tensor::dispatch(tensor::AllNumericTypes{}, type, what, [&]<typename T>() {
+    if constexpr (std::is_same_v<Wide, float> && internal::kListed<T, ReadIntegers>) {
+      reader = quantization_loops_of_cpu().get().read[internal::place_in<T>(ReadIntegers{})];
+      return;
+    }
     reader = [](const void* data, std::int64_t begin, std::int64_t count, Wide* to) {
       const T* from = static_cast<const T*>(data) + begin;
       for (std::int64_t i = 0; i < count; ++i) to[i] = static_cast<Wide>(from[i]);
@@ -110,8 +70,10 @@ WriteQuantized<Wide> quantized_writer_of(ElementType type, bool saturate) {
   tensor::dispatch(QuantizedTypes{}, type, "quantization", [&]<typename T>() {
     if constexpr (requires { T::kFormat; }) {
       writer = saturate ? write_floats<T, Overflow::kSaturate, Wide> : write_floats<T, Overflow::kInfinity, Wide>;
+    } else if constexpr (std::is_same_v<Wide, float>) {
+      writer = quantization_loops_of_cpu().get().write[internal::place_in<T>(QuantizedIntegers{})];
     } else {
-      writer = write_integers<T, Wide>;
+      writer = write_integers<T>;
     }
   });
   return writer;

@@ -1,16 +1,22 @@
 // QuantizeLinear and DequantizeLinear: numbers as elements of a small type with a scale and a zero point, which are one
 // pair for the whole tensor, one for each index of an axis, or one for each block of indices of it.
+// DynamicQuantizeLinear: numbers as uint8, with the scale and the zero point that the least and the greatest number ask
+// for.
 //
 // The division of QuantizeLinear is rounded to its precision: the attribute's, or else the scale's type. An int32 scale
 // divides in float64, a float8e8m0 one in float32, as both lose less than their own types would.
 #include <algorithm>
 #include <array>
 #include <optional>
+#include <type_traits>
+#include <vector>
 
 #include "base/fail.h"
 #include "base/parallel.h"
 #include "kernels/broadcast.h"
+#include "kernels/extremes.h"
 #include "kernels/quantization.h"
+#include "kernels/quantization_loops.h"
 #include "tensor/dispatch.h"
 
 namespace lanner::kernels {
@@ -125,6 +131,13 @@ void for_each_piece(int threads, const Granularity& granularity, Piece&& piece) 
   });
 }
 
+void divide(float* numbers, const float* divisors, std::int64_t step, std::int64_t count) {
+  quantization_loops_of_cpu().get().divide(numbers, divisors, step, count);
+}
+void divide(double* numbers, const double* divisors, std::int64_t step, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; ++i) numbers[i] /= divisors[i * step];
+}
+
 // Rounds numbers to a 16-bit type; null for any other.
 template <typename Wide>
 using RoundNumbers = void (*)(Wide* numbers, std::int64_t count);
@@ -158,16 +171,42 @@ void quantize(KernelContext& context, const Grid& grid, ElementType precision, b
                    Wide* numbers = piece.data();
                    read(x.raw_data(), at, count, numbers);
                    if (round != nullptr) round(numbers, count);
-                   const Wide* divisors = scales.data<Wide>() + from;
-                   if (step == 0) {
-                     const Wide divisor = *divisors;
-                     for (std::int64_t i = 0; i < count; ++i) numbers[i] /= divisor;
-                   } else {
-                     for (std::int64_t i = 0; i < count; ++i) numbers[i] /= divisors[i];
-                   }
+                   divide(numbers, scales.data<Wide>() + from, step, count);
                    if (round != nullptr) round(numbers, count);
                    write(numbers, zero_points.data<Wide>() + from, step, count, y.raw_data(), at);
                  });
+}
+
+// The extreme of all elements and 0. NaN is one.
+float extreme_with_zero(int threads, Extreme which, const Tensor& x) {
+  // Chunks of a fixed size, so that threads do not matter.
+  const std::int64_t count = x.element_count();
+  const std::int64_t chunks = (count + kElementGrain - 1) / kElementGrain;
+  std::vector<float> extremes(static_cast<std::size_t>(chunks) + 1);
+  base::parallel_for(threads, chunks, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      extremes_of_rows(which, x.data<float>() + i * kElementGrain, std::min(kElementGrain, count - i * kElementGrain),
+                       1, &extremes[static_cast<std::size_t>(i)]);
+    }
+  });
+  float result = 0;
+  extremes_of_rows(which, extremes.data(), chunks + 1, 1, &result);
+  return result;
+}
+
+// Where all numbers are 0, and so the scale is, or one is NaN, all become 0.
+void run_dynamic_quantize(KernelContext& context) {
+  const Tensor& x = context.input(0);
+  if (x.element_type() != ElementType::kFloat32) {
+    base::invalid("op.type", "input 'x' must be float32, but is {}", element_type_name(x.element_type()));
+  }
+  const float least = extreme_with_zero(context.threads(), Extreme::kMin, x);
+  const float scale = (extreme_with_zero(context.threads(), Extreme::kMax, x) - least) / 255.0f;
+  const Tensor zero_point = Tensor::scalar(quantized<std::uint8_t>(0.0f - least / scale, 0.0f));
+  Tensor& y = context.allocate_output(0, ElementType::kUint8, x.shape());
+  *context.allocate_output(1, ElementType::kFloat32, {}).data<float>() = scale;
+  *context.allocate_output(2, ElementType::kUint8, {}).data<std::uint8_t>() = *zero_point.data<std::uint8_t>();
+  quantize<float>(context, {0, 0}, ElementType::kFloat32, true, x, Tensor::scalar(scale), &zero_point, y);
 }
 
 }  // namespace
@@ -224,6 +263,7 @@ std::unique_ptr<Kernel> make_DequantizeLinear(const KernelInfo& info) {
       const ReadElements<float> read = reader_of<float>(x.element_type(), "DequantizeLinear");
       const Tensor scales = read_spread<float>(context, grid, granularity, scale, "the scale");
       const Tensor zero_points = zero_points_of<float>(context, grid, granularity, zero_point);
+      const QuantizationLoops& loops = quantization_loops_of_cpu().get();
       T* y = context.allocate_output(0, type, x.shape()).template data<T>();
       for_each_piece(context.threads(), granularity,
                      [&](std::int64_t at, std::int64_t from, std::int64_t step, std::int64_t count) {
@@ -231,21 +271,20 @@ std::unique_ptr<Kernel> make_DequantizeLinear(const KernelInfo& info) {
                        read(x.raw_data(), at, count, piece.data());
                        const float* factors = scales.data<float>() + from;
                        const float* zeros = zero_points.data<float>() + from;
-                       T* out = y + at;
-                       if (step == 0) {
-                         const float factor = *factors;
-                         const float zero = *zeros;
-                         for (std::int64_t i = 0; i < count; ++i) {
-                           out[i] = T((piece[static_cast<std::size_t>(i)] - zero) * factor);
-                         }
+                       if constexpr (std::is_same_v<T, float>) {
+                         loops.dequantize(piece.data(), zeros, factors, step, count, y + at);
                        } else {
-                         for (std::int64_t i = 0; i < count; ++i) {
-                           out[i] = T((piece[static_cast<std::size_t>(i)] - zeros[i]) * factors[i]);
-                         }
+                         loops.dequantize(piece.data(), zeros, factors, step, count, piece.data());
+                         std::transform(piece.data(), piece.data() + count, y + at,
+                                        [](float number) { return T(number); });
                        }
                      });
     });
   });
+}
+
+std::unique_ptr<Kernel> make_DynamicQuantizeLinear(const KernelInfo&) {
+  return make_kernel(run_dynamic_quantize);
 }
 
 }  // namespace lanner::kernels

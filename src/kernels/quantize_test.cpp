@@ -2,6 +2,8 @@
 #include <limits>
 
 #include "kernels/kernel_testing.h"
+#include "kernels/loops_testing.h"
+#include "kernels/quantization_loops.h"
 #include "tensor/elements.h"
 
 namespace lanner::kernels::testing {
@@ -164,6 +166,61 @@ TEST(QuantizeLinear, TakesEmptyTensorsAndManyThreads) {
     const float expected = std::nearbyint(x.data<float>()[i] / scales.data<float>()[i / 101 % 90]);
     ASSERT_EQ(one.data<std::int8_t>()[i], std::min(std::max(expected, -128.0f), 127.0f)) << i;
   }
+}
+
+TEST(QuantizeLinear, GivesTheSameOnEachInstructionSet) {
+  Tensor x = noise({3, 5, 67});
+  x.data<float>()[7] = NAN;
+  x.data<float>()[8] = kInfinity;
+  x.data<float>()[70] = -kInfinity;
+  Tensor scales = noise({5});
+  for (float& scale : scales.values<float>()) scale = std::fabs(scale) / 20 + 0.01f;
+  for (const ElementType type : {ElementType::kInt8, ElementType::kUint8, ElementType::kInt16, ElementType::kUint16,
+                                 ElementType::kInt4, ElementType::kUint4, ElementType::kInt2, ElementType::kUint2}) {
+    const Tensor zeros = as(type, vec<float>({0, 1, 1, 0, 1}));
+    std::vector<float> quantized;
+    std::vector<float> numbers;
+    for_each_instruction_set(quantization_loops_of_cpu(), [&] {
+      const Tensor y = run("QuantizeLinear", {x, scales, zeros});
+      const Tensor back = run("DequantizeLinear", {y, scales, zeros});
+      if (quantized.empty()) {
+        quantized = floats(y);
+        numbers = elements<float>(back);
+        for (std::size_t i = 0; i < numbers.size(); ++i) {
+          const std::size_t channel = i / 67 % 5;
+          ASSERT_EQ(numbers[i], (quantized[i] - floats(zeros)[channel]) * scales.data<float>()[channel]);
+        }
+      }
+      ASSERT_EQ(floats(y), quantized);
+      ASSERT_EQ(elements<float>(back), numbers);
+    });
+  }
+}
+
+TEST(DynamicQuantizeLinear, FollowsTheDocumentsExamples) {
+  const auto quantized = [](const Tensor& x) { return run_operator("DynamicQuantizeLinear", {}, {{x}}, 3); };
+  const auto first = quantized(vec<float>({0, 2, -3, -2.5f, 1.34f, 0.5f}));
+  EXPECT_THAT(elements<std::uint8_t>(first[0].tensor()), ElementsAre(153, 255, 0, 26, 221, 179));
+  EXPECT_FLOAT_EQ(*first[1].tensor().data<float>(), 0.0196078438f);
+  EXPECT_EQ(*first[2].tensor().data<std::uint8_t>(), 153);
+  const auto second = quantized(vec<float>({-1, -2.1f, -1.3f, -2.5f, -3.34f, -4}));
+  EXPECT_THAT(elements<std::uint8_t>(second[0].tensor()), ElementsAre(191, 121, 172, 96, 42, 0));
+  EXPECT_FLOAT_EQ(*second[1].tensor().data<float>(), 0.0156862754f);
+  EXPECT_EQ(*second[2].tensor().data<std::uint8_t>(), 255);
+}
+
+TEST(DynamicQuantizeLinear, TakesZerosNothingAndManyThreads) {
+  const auto zeros = run_operator("DynamicQuantizeLinear", {}, {{vec<float>({0, 0})}}, 3);
+  EXPECT_THAT(elements<std::uint8_t>(zeros[0].tensor()), ElementsAre(0, 0));
+  EXPECT_EQ(*zeros[1].tensor().data<float>(), 0);
+  const auto none = run_operator("DynamicQuantizeLinear", {}, {{Tensor::allocate(ElementType::kFloat32, {0, 3})}}, 3);
+  EXPECT_EQ(none[0].tensor().shape(), Shape({0, 3}));
+  const Tensor x = noise({70, 1001});
+  const auto one = run_operator("DynamicQuantizeLinear", {}, {{x}}, 3, 1);
+  const auto many = run_operator("DynamicQuantizeLinear", {}, {{x}}, 3, 4);
+  EXPECT_EQ(elements<std::uint8_t>(one[0].tensor()), elements<std::uint8_t>(many[0].tensor()));
+  EXPECT_EQ(*one[1].tensor().data<float>(), *many[1].tensor().data<float>());
+  EXPECT_EQ(reason_of([] { run("DynamicQuantizeLinear", {vec<double>({1})}); }), "op.type");
 }
 
 TEST(QuantizeLinear, RefusesNonsense) {

@@ -1,7 +1,10 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/head_testing.h"
+#include "kernels/integer_product_loops.h"
 #include "kernels/kernel_testing.h"
+#include "kernels/loops_testing.h"
 #include "tensor/elements.h"
 
 namespace lanner::kernels::testing {
@@ -218,6 +221,230 @@ TEST(QLinearConv, RefusesNonsense) {
   EXPECT_EQ(reason(scale, Tensor::scalar(1.0), bias), "op.type");
   EXPECT_EQ(reason(scale, scale, bias, attributes({{"group", I{0}}})), "op.attribute");
   EXPECT_EQ(reason(scale, scale, bias, attributes({{"group", I{3}}})), "op.shape");
+}
+
+// ---- random problems against the definition -------------------------------------------------------------------------
+
+// int8 or uint8 elements, extremes often.
+Tensor random_bytes(Random& random, const Shape& shape, bool is_signed) {
+  Tensor tensor = Tensor::allocate(is_signed ? ElementType::kInt8 : ElementType::kUint8, shape);
+  auto* const data = static_cast<std::uint8_t*>(tensor.raw_data());
+  for (I i = 0; i < tensor.element_count(); ++i) {
+    constexpr std::uint8_t kExtremes[] = {0, 127, 128, 255};
+    data[i] = random.below(4) == 0 ? kExtremes[random.below(4)] : static_cast<std::uint8_t>(random.below(256));
+  }
+  return tensor;
+}
+
+I number_at(const Tensor& bytes, I index) {
+  return bytes.element_type() == ElementType::kInt8 ? I{bytes.data<std::int8_t>()[index]}
+                                                    : I{bytes.data<std::uint8_t>()[index]};
+}
+// Of zero points that repeat.
+I zero_at(const Tensor& zeros, I index) {
+  return zeros.defined() ? number_at(zeros, index % zeros.element_count()) : 0;
+}
+
+float random_scale(Random& random) {
+  return 0.001f + 0.01f * random.unit();
+}
+Tensor random_scales(Random& random, I count) {
+  Tensor scales = Tensor::allocate(ElementType::kFloat32, {count});
+  for (float& scale : scales.values<float>()) scale = random_scale(random);
+  return scales;
+}
+
+// What a sum becomes.
+I quantized_sum(std::int32_t sum, float factor, I zero_point, bool is_signed) {
+  const float x = std::nearbyint(static_cast<float>(sum) * factor) + static_cast<float>(zero_point);
+  return static_cast<I>(std::clamp(x, is_signed ? -128.0f : 0.0f, is_signed ? 127.0f : 255.0f));
+}
+
+// The sums that ConvInteger is defined to give, by walking all taps of all outputs.
+std::vector<std::int32_t> convolved(const Tensor& x, I x_zero, const Tensor& w, const Tensor& w_zero, I groups,
+                                    const std::vector<I>& pads, const std::vector<I>& strides,
+                                    const std::vector<I>& dilations, const Shape& shape) {
+  const int rank = x.rank() - 2;
+  std::vector<std::int32_t> sums;
+  const I taps = w.shape().element_count(2, w.rank());
+  const I plane = shape.element_count(2, shape.rank());
+  const I inputs = w.shape()[1];
+  for (I item = 0; item < shape.element_count(); ++item) {
+    const I channel = item / plane % shape[1];
+    const I image = item / plane / shape[1];
+    const I group = channel / (shape[1] / groups);
+    I sum = 0;
+    for (I input = 0; input < inputs; ++input) {
+      for (I tap = 0; tap < taps; ++tap) {
+        I place = 0;
+        I rest_of_item = item % plane;
+        I rest_of_tap = tap;
+        I step = 1;
+        bool inside = true;
+        for (int d = rank - 1; d >= 0; --d) {
+          const auto i = static_cast<std::size_t>(d);
+          const I at =
+              rest_of_item % shape[d + 2] * strides[i] + rest_of_tap % w.shape()[d + 2] * dilations[i] - pads[i];
+          inside = inside && at >= 0 && at < x.shape()[d + 2];
+          place += at * step;
+          step *= x.shape()[d + 2];
+          rest_of_item /= shape[d + 2];
+          rest_of_tap /= w.shape()[d + 2];
+        }
+        if (!inside) continue;
+        sum += (number_at(x, ((image * groups + group) * inputs + input) * step + place) - x_zero) *
+               (number_at(w, (channel * inputs + input) * taps + tap) - zero_at(w_zero, channel));
+      }
+    }
+    sums.push_back(static_cast<std::int32_t>(static_cast<std::uint32_t>(sum)));
+  }
+  return sums;
+}
+
+TEST(QuantizedConvolutions, AreExactOnRandomProblems) {
+  for_each_instruction_set(integer_product_loops_of_cpu(), [] {
+    Random random(5);
+    const auto between = [&](I low, I high) { return low + random.below(high - low + 1); };
+    for (int round = 0; round < 50; ++round) {
+      const int rank = static_cast<int>(between(1, 3));
+      const bool depthwise = random.below(3) == 0;
+      const bool pointwise = random.below(4) == 0;
+      const I groups = depthwise ? between(1, 5) : between(1, 2);
+      const I inputs = depthwise ? 1 : between(1, 9);
+      const I outputs = depthwise ? between(1, 2) : between(1, 27);
+      Shape x_shape{between(1, 2), groups * inputs};
+      Shape w_shape{groups * outputs, inputs};
+      std::vector<I> pads;
+      std::vector<I> ends;
+      std::vector<I> strides;
+      std::vector<I> dilations;
+      Shape shape{x_shape[0], groups * outputs};
+      for (int d = 0; d < rank; ++d) {
+        const I kernel = pointwise ? 1 : between(1, 3);
+        pads.push_back(pointwise ? 0 : between(0, 2));
+        ends.push_back(pointwise ? 0 : between(0, 2));
+        strides.push_back(pointwise ? 1 : between(1, 3));
+        dilations.push_back(between(1, 2));
+        const I extent = (kernel - 1) * dilations.back() + 1;
+        x_shape.push_back(extent + between(0, rank == 1 ? 200 : rank == 2 ? 25 : 6));
+        w_shape.push_back(kernel);
+        shape.push_back((x_shape[d + 2] + pads.back() + ends.back() - extent) / strides.back() + 1);
+      }
+      std::vector<I> all_pads = pads;
+      all_pads.insert(all_pads.end(), ends.begin(), ends.end());
+      const auto settings =
+          attributes({{"group", groups}, {"pads", all_pads}, {"strides", strides}, {"dilations", dilations}});
+      const bool x_signed = random.below(2) == 0;
+      const bool w_signed = random.below(2) == 0;
+      const bool y_signed = random.below(2) == 0;
+      const Tensor x = random_bytes(random, x_shape, x_signed);
+      const Tensor w = random_bytes(random, w_shape, w_signed);
+      const Tensor x_zero = random_bytes(random, {}, x_signed);
+      const bool per_channel = random.below(2) == 0;
+      Tensor w_zero = random_bytes(random, per_channel ? Shape{w_shape[0]} : Shape{}, w_signed);
+      if (random.below(2) == 0) {  // as tools write it
+        std::fill_n(static_cast<std::uint8_t*>(w_zero.raw_data()), w_zero.element_count(), w_signed ? 0 : 128);
+      }
+      const int threads = static_cast<int>(between(1, 3));
+      const bool constant = random.below(2) == 0;
+      const auto sums = convolved(x, zero_at(x_zero, 0), w, w_zero, groups, pads, strides, dilations, shape);
+      const Tensor plain = run_twice("ConvInteger", {x, w, x_zero, w_zero}, settings, threads, constant);
+      ASSERT_EQ(plain.shape(), shape);
+      ASSERT_EQ(elements<std::int32_t>(plain), sums) << round;
+
+      const Tensor x_scale = Tensor::scalar(random_scale(random));
+      const Tensor w_scale = random_scales(random, per_channel ? w_shape[0] : 1);
+      const Tensor y_scale = Tensor::scalar(random_scale(random));
+      const Tensor y_zero = random_bytes(random, {}, y_signed);
+      Tensor bias = Tensor::allocate(ElementType::kInt32, {w_shape[0]});
+      for (std::int32_t& value : bias.values<std::int32_t>())
+        value = static_cast<std::int32_t>(between(-100000, 100000));
+      const Tensor y = run_twice("QLinearConv", {x, x_scale, x_zero, w, w_scale, w_zero, y_scale, y_zero, bias},
+                                 settings, threads, constant);
+      ASSERT_EQ(y.shape(), shape);
+      const I plane = shape.element_count(2, shape.rank());
+      for (I i = 0; i < y.element_count(); ++i) {
+        const I channel = i / plane % shape[1];
+        const float factor =
+            *x_scale.data<float>() * w_scale.data<float>()[per_channel ? channel : 0] / *y_scale.data<float>();
+        const std::int32_t sum = sums[static_cast<std::size_t>(i)] + bias.data<std::int32_t>()[channel];
+        ASSERT_EQ(number_at(y, i), quantized_sum(sum, factor, number_at(y_zero, 0), y_signed)) << round << ' ' << i;
+      }
+    }
+  });
+}
+
+TEST(QuantizedMatrixProducts, AreExactOnRandomProblems) {
+  for_each_instruction_set(integer_product_loops_of_cpu(), [] {
+    Random random(6);
+    const auto between = [&](I low, I high) { return low + random.below(high - low + 1); };
+    for (int round = 0; round < 50; ++round) {
+      const I m = random.below(3) == 0 ? between(1, 3) : between(1, 60);
+      const I n = between(1, 150);
+      const I k = random.below(4) == 0 ? between(1, 8) : between(1, 300);
+      const bool a_signed = random.below(2) == 0;
+      const bool b_signed = random.below(2) == 0;
+      const bool y_signed = random.below(2) == 0;
+      // Batches: neither, a's alone, both, or one that repeats.
+      const I batch = between(1, 3);
+      const bool batched_a = random.below(2) == 0;
+      const bool batched_b = random.below(3) == 0;
+      const Tensor a = random_bytes(random, batched_a ? Shape{batch, m, k} : Shape{m, k}, a_signed);
+      const Tensor b = random_bytes(random, batched_b ? Shape{batch, k, n} : Shape{k, n}, b_signed);
+      const auto parameter = [&](const Shape& operand, I size, bool rows, bool is_signed) {
+        switch (random.below(4)) {
+          case 0:
+            return Tensor();
+          case 1:
+            return random_bytes(random, {size}, is_signed);
+          case 2: {
+            Shape full = operand;
+            full[rows ? full.rank() - 1 : full.rank() - 2] = 1;
+            return random_bytes(random, full, is_signed);
+          }
+          default:
+            return random_bytes(random, {}, is_signed);
+        }
+      };
+      Tensor a_zero = parameter(a.shape(), m, true, a_signed);
+      Tensor b_zero = parameter(b.shape(), n, false, b_signed);
+      const int threads = static_cast<int>(between(1, 3));
+      const bool constant = random.below(2) == 0;
+      const Shape shape = batched_a || batched_b ? Shape{batch, m, n} : Shape{m, n};
+      std::vector<std::int32_t> sums;
+      for (I i = 0; i < shape.element_count(); ++i) {
+        const I a_row = i / n % m + (batched_a ? i / n / m * m : 0);
+        const I b_column = i % n + (batched_b ? i / n / m * n : 0);
+        I sum = 0;
+        for (I d = 0; d < k; ++d) {
+          sum += (number_at(a, a_row * k + d) - zero_at(a_zero, a_row)) *
+                 (number_at(b, (b_column / n * k + d) * n + b_column % n) - zero_at(b_zero, b_column));
+        }
+        sums.push_back(static_cast<std::int32_t>(sum));
+      }
+      const Tensor plain = run_twice("MatMulInteger", {a, b, a_zero, b_zero}, {}, threads, constant);
+      ASSERT_EQ(plain.shape(), shape);
+      ASSERT_EQ(elements<std::int32_t>(plain), sums) << round;
+
+      const Tensor a_scale = random_scales(random, random.below(2) == 0 ? 1 : m);
+      const Tensor b_scale = random_scales(random, random.below(2) == 0 ? 1 : n);
+      const Tensor y_scale = Tensor::scalar(random_scale(random));
+      const Tensor y_zero = random_bytes(random, {}, y_signed);
+      if (!a_zero.defined()) a_zero = random_bytes(random, {}, a_signed);
+      if (!b_zero.defined()) b_zero = random_bytes(random, {}, b_signed);
+      const Tensor sums_again = run_twice("MatMulInteger", {a, b, a_zero, b_zero}, {}, 1, false);
+      const Tensor y =
+          run_twice("QLinearMatMul", {a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_zero}, {}, threads, constant);
+      ASSERT_EQ(y.shape(), shape);
+      for (I i = 0; i < y.element_count(); ++i) {
+        const float factor = a_scale.data<float>()[i / n % m % a_scale.element_count()] *
+                             b_scale.data<float>()[i % n % b_scale.element_count()] / *y_scale.data<float>();
+        ASSERT_EQ(number_at(y, i),
+                  quantized_sum(sums_again.data<std::int32_t>()[i], factor, number_at(y_zero, 0), y_signed))
+            << round << ' ' << i;
+      }
+    }
+  });
 }
 
 }  // namespace

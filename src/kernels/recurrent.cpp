@@ -1,5 +1,6 @@
 // RNN, GRU and LSTM, float32 and float64. What a step takes from the input is one matrix product for all steps; what it
-// takes from the state is one product a step for the whole batch (two for a GRU that resets before its product).
+// takes from the state is one product a step for the whole batch (two for a GRU that resets before its product). Each
+// thread computes some columns of the next state: their products, their gates and what becomes of them.
 //
 // A sequence that is shorter than the longest has its own steps only: Y is 0 behind them, the last states are those
 // after them, and the reverse direction starts at their end. A sequence of no steps keeps its initial states.
@@ -12,14 +13,17 @@
 #include <limits>
 #include <optional>
 #include <string>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "base/fail.h"
 #include "base/parallel.h"
 #include "kernels/broadcast.h"
+#include "kernels/element_loops.h"
 #include "kernels/gemm.h"
 #include "kernels/kernel.h"
-#include "kernels/vector_math.h"
+#include "kernels/product_loops.h"
 #include "tensor/dispatch.h"
 
 namespace lanner::kernels {
@@ -109,7 +113,8 @@ void activate(const Activation& activation, std::optional<float> clip, T* x, std
     for (std::int64_t i = 0; i < count; ++i) x[i] = std::min(std::max(x[i], -bound), bound);
   }
   if constexpr (std::is_same_v<T, float>) {
-    if (activation.function == Function::kSigmoid) return math::sigmoid_array(x, x, count);
+    if (activation.function == Function::kSigmoid) return map_loop(LogisticSigmoid{}, x, x, count);
+    if (activation.function == Function::kTanh) return map_loop(HyperbolicTangent{}, x, x, count);
   }
   for (std::int64_t i = 0; i < count; ++i) x[i] = evaluate(activation, x[i]);
 }
@@ -280,16 +285,106 @@ void read_lengths(const KernelContext& context, Problem& problem) {
   problem.longest = std::ranges::max(problem.lengths);
 }
 
+template <typename T>
+void add(const T* addend, std::int64_t count, T* sum) {
+  for (std::int64_t i = 0; i < count; ++i) sum[i] += addend[i];
+}
+template <typename T>
+void add_product(const T* a, const T* b, std::int64_t count, T* sum) {
+  for (std::int64_t i = 0; i < count; ++i) sum[i] += a[i] * b[i];
+}
+
+// ---- weights ------------------------------------------------------------------------------------------------------
+
+// The weights W or R of one direction, [gates, hidden, depth], as the right side of products with rows of inputs or
+// states. Those of float32 are packed.
+template <typename T>
+class GateWeights {
+ public:
+  GateWeights(int threads, const T* weights, std::int64_t gates, std::int64_t hidden, std::int64_t depth)
+      : weights_(weights), hidden_(hidden), depth_(depth) {
+    if constexpr (kPacks) {
+      packed_.resize(static_cast<std::size_t>(gates));
+      base::parallel_for(threads, gates, 1, [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t gate = begin; gate < end; ++gate) {
+          packed_[static_cast<std::size_t>(gate)].pack(depth, hidden, {weights + gate * hidden * depth, 1, depth});
+        }
+      });
+    }
+  }
+
+  std::int64_t depth() const { return depth_; }
+
+  // Columns [first, last) of a gate's product with dense rows; `first` is a whole number of panels.
+  void multiply(std::int64_t gate, std::int64_t rows, std::int64_t first, std::int64_t last, const T* a, T* y,
+                std::int64_t y_stride) const {
+    if constexpr (kPacks) {
+      packed_[static_cast<std::size_t>(gate)].multiply(rows, last - first, depth_, a, depth_, 0, first, y, y_stride);
+    } else {
+      kernels::multiply<T>(1, rows, last - first, depth_, {a, depth_, 1},
+                           {weights_ + (gate * hidden_ + first) * depth_, 1, depth_}, y, y_stride);
+    }
+  }
+
+ private:
+  static constexpr bool kPacks = std::is_same_v<T, float>;
+
+  const T* weights_;  // where they are not packed
+  std::int64_t hidden_;
+  std::int64_t depth_;
+  std::vector<PackedMatrix> packed_;  // by gate
+};
+
+// Both weights of one direction.
+template <typename T>
+struct Weights {
+  GateWeights<T> input;
+  GateWeights<T> recurrence;
+};
+
+template <typename T>
+Weights<T> make_weights(int threads, const Tensor& w, const Tensor& r, std::int64_t gates, int direction) {
+  const std::int64_t hidden = r.shape()[2];
+  const std::int64_t inputs = w.shape()[2];
+  return {{threads, w.data<T>() + direction * gates * hidden * inputs, gates, hidden, inputs},
+          {threads, r.data<T>() + direction * gates * hidden * hidden, gates, hidden, hidden}};
+}
+
+// Of each direction, where they are constant and as they have to be; else none.
+std::vector<Weights<float>> constant_weights(const KernelInfo& info, const Settings& settings, std::int64_t gates) {
+  const Tensor* const w = info.constant(1);
+  const Tensor* const r = info.constant(2);
+  if (w == nullptr || r == nullptr || w->element_type() != ElementType::kFloat32 ||
+      r->element_type() != ElementType::kFloat32 || w->rank() != 3 || r->rank() != 3) {
+    return {};
+  }
+  const std::int64_t directions = settings.directions;
+  const std::int64_t hidden = r->shape()[2];
+  if (hidden > INT32_MAX || r->shape() != Shape{directions, gates * hidden, hidden} ||
+      w->shape() != Shape{directions, gates * hidden, w->shape()[2]}) {
+    return {};
+  }
+  std::vector<Weights<float>> weights;
+  for (int i = 0; i < settings.directions; ++i) weights.push_back(make_weights<float>(1, *w, *r, gates, i));
+  return weights;
+}
+
+// ---- one direction ------------------------------------------------------------------------------------------------
+
+// Products that are worth a thread.
+constexpr std::int64_t kProductGrain = 131072;
+
 // One direction of a run: its weights and states. A state is [batch, hidden], whatever the layout of the inputs is.
+// Threads share a step by columns of the state: each computes all gates of its own.
 template <typename T>
 class Direction {
  public:
-  Direction(KernelContext& context, const Problem& problem, int index)
-      : context_(context), problem_(problem), index_(index) {
+  Direction(KernelContext& context, const Problem& problem, int index, const Weights<T>& weights)
+      : context_(context), problem_(problem), index_(index), weights_(weights) {
     const std::int64_t width = problem.width();
-    recurrence_ = context.input(2).data<T>() + index * width * problem.hidden;
     if (const Tensor* b = context.optional_input(3)) bias_ = b->data<T>() + index * 2 * width;
     hidden_ = scratch({problem.batch, problem.hidden});
+    next_hidden_ = scratch({problem.batch, problem.hidden});
     read_state(context.optional_input(5), hidden_);
     products_ = scratch({problem.batch, width});
   }
@@ -299,8 +394,10 @@ class Direction {
   const std::optional<float>& clip() const { return problem_.settings.clip; }
   // Biases of the state's products, or null.
   const T* recurrence_bias() const { return bias_ != nullptr ? bias_ + problem_.width() : nullptr; }
-  T* hidden(std::int64_t item) { return hidden_.data<T>() + item * problem_.hidden; }
-  // The sums of all gates, of the last multiply().
+  const Tensor& hidden() const { return hidden_; }
+  const T* hidden(std::int64_t item) const { return hidden_.data<T>() + item * problem_.hidden; }
+  T* next_hidden(std::int64_t item) { return next_hidden_.data<T>() + item * problem_.hidden; }
+  // The sums of all gates, of the last multiply_state().
   T* products(std::int64_t item) { return products_.data<T>() + item * problem_.width(); }
 
   Tensor scratch(const Shape& shape) { return context_.allocate_scratch(element_type_of<T>(), shape); }
@@ -321,60 +418,100 @@ class Direction {
                   output.data<T>() + problem_.state_offset(index_, item));
     }
   }
+  void write_hidden(Tensor& output) { write_state(hidden_, output); }
 
   // What all steps take from the input: X * W^T and the input's biases, and those of the first `summed_gates` gates'
   // state products as well.
   void project_inputs(std::int64_t summed_gates) {
+    constexpr std::int64_t kRows = 72;
+    constexpr std::int64_t kColumns = 8 * kPanelColumns;
     const std::int64_t rows = problem_.steps * problem_.batch;
     const std::int64_t width = problem_.width();
+    const std::int64_t hidden = problem_.hidden;
     projected_ = scratch({problem_.steps, problem_.batch, width});
-    const T* w = context_.input(1).data<T>() + index_ * width * problem_.inputs;
-    multiply<T>(context_.threads(), rows, width, problem_.inputs, {context_.input(0).data<T>(), problem_.inputs, 1},
-                {w, 1, problem_.inputs}, projected_.data<T>(), width);
-    if (bias_ == nullptr) return;
-    std::vector<T> bias(bias_, bias_ + width);
-    for (std::int64_t i = 0; i < summed_gates * problem_.hidden; ++i) {
-      bias[static_cast<std::size_t>(i)] += recurrence_bias()[i];
+    std::vector<T> bias(static_cast<std::size_t>(width));
+    if (bias_ != nullptr) {
+      std::copy_n(bias_, width, bias.data());
+      add(recurrence_bias(), summed_gates * hidden, bias.data());
     }
-    T* row = projected_.data<T>();
-    for (std::int64_t i = 0; i < rows; ++i, row += width) {
-      for (std::int64_t j = 0; j < width; ++j) row[j] += bias[static_cast<std::size_t>(j)];
-    }
+    const T* const x = context_.input(0).data<T>();
+    const std::int64_t row_blocks = (rows + kRows - 1) / kRows;
+    const std::int64_t column_blocks = (hidden + kColumns - 1) / kColumns;
+    const std::int64_t work = std::min(rows, kRows) * std::min(hidden, kColumns) * (problem_.inputs + 1);
+    base::parallel_for(context_.threads(), problem_.gates * column_blocks * row_blocks,
+                       std::max<std::int64_t>(1, kProductGrain / std::max<std::int64_t>(work, 1)),
+                       [&](std::int64_t begin, std::int64_t end) {
+                         for (std::int64_t item = begin; item < end; ++item) {
+                           const std::int64_t row = item % row_blocks * kRows;
+                           const std::int64_t first = item / row_blocks % column_blocks * kColumns;
+                           const std::int64_t last = std::min(first + kColumns, hidden);
+                           const std::int64_t gate = item / row_blocks / column_blocks;
+                           const std::int64_t count = std::min(kRows, rows - row);
+                           T* const to = projected_.data<T>() + row * width + gate * hidden + first;
+                           weights_.input.multiply(gate, count, first, last, x + row * problem_.inputs, to, width);
+                           for (std::int64_t i = 0; i < count; ++i) {
+                             add(bias.data() + gate * hidden + first, last - first, to + i * width);
+                           }
+                         }
+                       });
   }
 
-  // Products of gates [first, last) = state * R^T for all of the batch.
-  void multiply_state(const Tensor& state, std::int64_t first, std::int64_t last) {
+  // Calls body(first, last) for all columns of a state, from several threads, to compute products of `gates` gates.
+  template <typename Body>
+  void for_columns(std::int64_t gates, Body&& body) {
     const std::int64_t hidden = problem_.hidden;
-    multiply<T>(context_.threads(), problem_.batch, (last - first) * hidden, hidden, {state.data<T>(), hidden, 1},
-                {recurrence_ + first * hidden * hidden, 1, hidden}, products_.data<T>() + first * hidden,
-                problem_.width());
+    const std::int64_t panels = (hidden + kPanelColumns - 1) / kPanelColumns;
+    const std::int64_t work = std::max<std::int64_t>(problem_.batch * gates * kPanelColumns * hidden, 1);
+    // A thread gets the same columns in every step, if it comes in time, and finds their weights in its cache. The
+    // order of float64's sums depends on the number of columns, so one thread takes all.
+    const std::int64_t grain =
+        std::is_same_v<T, float>
+            ? std::max((panels + context_.threads() - 1) / context_.threads(), kProductGrain / work)
+            : panels;
+    base::parallel_for(context_.threads(), panels, grain, [&](std::int64_t begin, std::int64_t end) {
+      body(begin * kPanelColumns, std::min(end * kPanelColumns, hidden));
+    });
   }
-  void multiply_hidden(std::int64_t gates) { multiply_state(hidden_, 0, gates); }
+
+  // Products of gates [first_gate, last_gate) = state * R^T for all of the batch, columns [first, last).
+  void multiply_state(const Tensor& state, std::int64_t first_gate, std::int64_t last_gate, std::int64_t first,
+                      std::int64_t last) {
+    for (std::int64_t gate = first_gate; gate < last_gate; ++gate) {
+      weights_.recurrence.multiply(gate, problem_.batch, first, last, state.data<T>(),
+                                   products_.data<T>() + gate * problem_.hidden + first, problem_.width());
+    }
+  }
 
   // Calls row(item of the batch, what it takes from the input) for the sequences that have this step.
   template <typename Row>
   void for_each_item(std::int64_t step, Row&& row) {
-    const std::int64_t grain = std::max<std::int64_t>(1, kElementGrain / (16 * problem_.width()));
-    base::parallel_for(context_.threads(), problem_.batch, grain, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t item = begin; item < end; ++item) {
-        if (step >= length(item)) continue;
+    for (std::int64_t item = 0; item < problem_.batch; ++item) {
+      if (step < length(item)) {
         row(item, projected_.data<T>() + problem_.input_row(time(step, item), item) * problem_.width());
-      }
-    });
-  }
-
-  // Runs step(index) for all steps, and copies the hidden state after each to Y.
-  template <typename Step>
-  void run(Tensor& y, Step&& step) {
-    for (std::int64_t i = 0; i < problem_.longest; ++i) {
-      step(i);
-      for (std::int64_t item = 0; item < problem_.batch; ++item) {
-        if (i >= length(item)) continue;
-        std::copy_n(hidden(item), problem_.hidden, y.data<T>() + problem_.output_offset(time(i, item), index_, item));
       }
     }
   }
-  void write_hidden(Tensor& output) { write_state(hidden_, output); }
+
+  // Copies columns [first, last) of the next state to Y; sequences that have no such step keep their state.
+  void finish_columns(std::int64_t step, std::int64_t first, std::int64_t last, Tensor& y) {
+    for (std::int64_t item = 0; item < problem_.batch; ++item) {
+      if (step < length(item)) {
+        std::copy_n(next_hidden(item) + first, last - first,
+                    y.data<T>() + problem_.output_offset(time(step, item), index_, item) + first);
+      } else {
+        std::copy_n(hidden(item) + first, last - first, next_hidden(item) + first);
+      }
+    }
+  }
+
+  // Runs step(index) for all steps; each computes the next state.
+  template <typename Step>
+  void run(Step&& step) {
+    for (std::int64_t i = 0; i < problem_.longest; ++i) {
+      step(i);
+      std::swap(hidden_, next_hidden_);
+    }
+  }
 
  private:
   std::int64_t length(std::int64_t item) const { return problem_.lengths[static_cast<std::size_t>(item)]; }
@@ -386,33 +523,28 @@ class Direction {
   KernelContext& context_;
   const Problem& problem_;
   int index_;
-  const T* recurrence_;
+  const Weights<T>& weights_;
   const T* bias_ = nullptr;
   Tensor hidden_;
+  Tensor next_hidden_;
   Tensor projected_;
   Tensor products_;
 };
 
 template <typename T>
-void add(const T* addend, std::int64_t count, T* sum) {
-  for (std::int64_t i = 0; i < count; ++i) sum[i] += addend[i];
-}
-template <typename T>
-void add_product(const T* a, const T* b, std::int64_t count, T* sum) {
-  for (std::int64_t i = 0; i < count; ++i) sum[i] += a[i] * b[i];
-}
-
-template <typename T>
 void run_rnn(Direction<T>& direction, Tensor& y) {
-  const std::int64_t hidden = direction.problem().hidden;
   direction.project_inputs(1);
-  direction.run(y, [&](std::int64_t step) {
-    direction.multiply_hidden(1);
-    direction.for_each_item(step, [&](std::int64_t item, const T* input) {
-      T* sum = direction.products(item);
-      add(input, hidden, sum);
-      activate(direction.activation(0), direction.clip(), sum, hidden);
-      std::copy_n(sum, hidden, direction.hidden(item));
+  direction.run([&](std::int64_t step) {
+    direction.for_columns(1, [&](std::int64_t first, std::int64_t last) {
+      const std::int64_t count = last - first;
+      direction.multiply_state(direction.hidden(), 0, 1, first, last);
+      direction.for_each_item(step, [&](std::int64_t item, const T* input) {
+        T* sum = direction.products(item) + first;
+        add(input + first, count, sum);
+        activate(direction.activation(0), direction.clip(), sum, count);
+        std::copy_n(sum, count, direction.next_hidden(item) + first);
+      });
+      direction.finish_columns(step, first, last, y);
     });
   });
 }
@@ -426,29 +558,55 @@ void run_gru(Direction<T>& direction, Tensor& y) {
   direction.project_inputs(linear ? 2 : 3);
   Tensor reset = direction.scratch({direction.problem().batch, hidden});
   std::ranges::fill(reset.values<T>(), T{});
-  direction.run(y, [&](std::int64_t step) {
-    direction.multiply_hidden(linear ? 3 : 2);
+  // Update and reset gate, and unless the product comes first, the state that is left.
+  const auto open = [&](std::int64_t step, std::int64_t first, std::int64_t last) {
+    const std::int64_t count = last - first;
     direction.for_each_item(step, [&](std::int64_t item, const T* input) {
-      T* gates = direction.products(item);
-      add(input, 2 * hidden, gates);
-      activate(direction.activation(0), direction.clip(), gates, 2 * hidden);
-      if (linear) return;
-      const T* state = direction.hidden(item);
-      T* to = reset.data<T>() + item * hidden;
-      for (std::int64_t i = 0; i < hidden; ++i) to[i] = gates[hidden + i] * state[i];
-    });
-    if (!linear) direction.multiply_state(reset, 2, 3);
-    direction.for_each_item(step, [&](std::int64_t item, const T* input) {
-      const T* update = direction.products(item);
-      T* sum = direction.products(item) + 2 * hidden;
-      if (bias != nullptr) add(bias, hidden, sum);
-      if (linear) {
-        for (std::int64_t i = 0; i < hidden; ++i) sum[i] *= update[hidden + i];
+      for (std::int64_t gate = 0; gate < 2; ++gate) {
+        T* const sum = direction.products(item) + gate * hidden + first;
+        add(input + gate * hidden + first, count, sum);
+        activate(direction.activation(0), direction.clip(), sum, count);
       }
-      add(input + 2 * hidden, hidden, sum);
-      activate(direction.activation(1), direction.clip(), sum, hidden);
-      T* state = direction.hidden(item);
-      for (std::int64_t i = 0; i < hidden; ++i) state[i] = (1 - update[i]) * sum[i] + update[i] * state[i];
+      if (linear) return;
+      const T* const gate = direction.products(item) + hidden + first;
+      const T* const state = direction.hidden(item) + first;
+      T* const to = reset.data<T>() + item * hidden + first;
+      for (std::int64_t i = 0; i < count; ++i) to[i] = gate[i] * state[i];
+    });
+  };
+  const auto close = [&](std::int64_t step, std::int64_t first, std::int64_t last) {
+    const std::int64_t count = last - first;
+    direction.for_each_item(step, [&](std::int64_t item, const T* input) {
+      const T* const update = direction.products(item) + first;
+      T* const sum = direction.products(item) + 2 * hidden + first;
+      if (bias != nullptr) add(bias + first, count, sum);
+      if (linear) {
+        for (std::int64_t i = 0; i < count; ++i) sum[i] *= update[hidden + i];
+      }
+      add(input + 2 * hidden + first, count, sum);
+      activate(direction.activation(1), direction.clip(), sum, count);
+      const T* const state = direction.hidden(item) + first;
+      T* const next = direction.next_hidden(item) + first;
+      for (std::int64_t i = 0; i < count; ++i) next[i] = (1 - update[i]) * sum[i] + update[i] * state[i];
+    });
+    direction.finish_columns(step, first, last, y);
+  };
+  direction.run([&](std::int64_t step) {
+    if (linear) {
+      direction.for_columns(3, [&](std::int64_t first, std::int64_t last) {
+        direction.multiply_state(direction.hidden(), 0, 3, first, last);
+        open(step, first, last);
+        close(step, first, last);
+      });
+      return;
+    }
+    direction.for_columns(2, [&](std::int64_t first, std::int64_t last) {
+      direction.multiply_state(direction.hidden(), 0, 2, first, last);
+      open(step, first, last);
+    });
+    direction.for_columns(1, [&](std::int64_t first, std::int64_t last) {
+      direction.multiply_state(reset, 2, 3, first, last);
+      close(step, first, last);
     });
   });
 }
@@ -459,42 +617,49 @@ void run_lstm(Direction<T>& direction, const T* peepholes, Tensor& cells, Tensor
   const std::int64_t hidden = direction.problem().hidden;
   const bool input_forget = direction.problem().settings.input_forget;
   direction.project_inputs(4);
-  direction.run(y, [&](std::int64_t step) {
-    direction.multiply_hidden(4);
-    direction.for_each_item(step, [&](std::int64_t item, const T* projected) {
-      const std::optional<float>& clip = direction.clip();
-      T* input = direction.products(item);
-      T* output = input + hidden;
-      T* forget = output + hidden;
-      T* candidate = forget + hidden;
-      T* cell = cells.data<T>() + item * hidden;
-      add(projected, 4 * hidden, input);
-      if (peepholes != nullptr) {
-        add_product(peepholes, cell, hidden, input);
-        add_product(peepholes + 2 * hidden, cell, hidden, forget);
-      }
-      activate(direction.activation(0), clip, input, hidden);
-      if (input_forget) {
-        for (std::int64_t i = 0; i < hidden; ++i) forget[i] = 1 - input[i];
-      } else {
-        activate(direction.activation(0), clip, forget, hidden);
-      }
-      activate(direction.activation(1), clip, candidate, hidden);
-      for (std::int64_t i = 0; i < hidden; ++i) cell[i] = forget[i] * cell[i] + input[i] * candidate[i];
-      if (peepholes != nullptr) add_product(peepholes + hidden, cell, hidden, output);
-      activate(direction.activation(0), clip, output, hidden);
-      std::copy_n(cell, hidden, candidate);
-      activate(direction.activation(2), std::nullopt, candidate, hidden);
-      T* state = direction.hidden(item);
-      for (std::int64_t i = 0; i < hidden; ++i) state[i] = output[i] * candidate[i];
+  direction.run([&](std::int64_t step) {
+    direction.for_columns(4, [&](std::int64_t first, std::int64_t last) {
+      const std::int64_t count = last - first;
+      direction.multiply_state(direction.hidden(), 0, 4, first, last);
+      direction.for_each_item(step, [&](std::int64_t item, const T* projected) {
+        const std::optional<float>& clip = direction.clip();
+        T* const input = direction.products(item) + first;
+        T* const output = input + hidden;
+        T* const forget = output + hidden;
+        T* const candidate = forget + hidden;
+        T* const cell = cells.data<T>() + item * hidden + first;
+        for (std::int64_t gate = 0; gate < 4; ++gate) {
+          add(projected + gate * hidden + first, count, input + gate * hidden);
+        }
+        if (peepholes != nullptr) {
+          add_product(peepholes + first, cell, count, input);
+          add_product(peepholes + 2 * hidden + first, cell, count, forget);
+        }
+        activate(direction.activation(0), clip, input, count);
+        if (input_forget) {
+          for (std::int64_t i = 0; i < count; ++i) forget[i] = 1 - input[i];
+        } else {
+          activate(direction.activation(0), clip, forget, count);
+        }
+        activate(direction.activation(1), clip, candidate, count);
+        for (std::int64_t i = 0; i < count; ++i) cell[i] = forget[i] * cell[i] + input[i] * candidate[i];
+        if (peepholes != nullptr) add_product(peepholes + hidden + first, cell, count, output);
+        activate(direction.activation(0), clip, output, count);
+        std::copy_n(cell, count, candidate);
+        activate(direction.activation(2), std::nullopt, candidate, count);
+        T* const next = direction.next_hidden(item) + first;
+        for (std::int64_t i = 0; i < count; ++i) next[i] = output[i] * candidate[i];
+      });
+      direction.finish_columns(step, first, last, y);
     });
   });
 }
 
 enum class Cell : std::uint8_t { kRnn, kGru, kLstm };
 
+// `constant` has the weights of each direction, or none.
 template <typename T>
-void run_cells(KernelContext& context, Cell cell, Problem& problem) {
+void run_cells(KernelContext& context, Cell cell, Problem& problem, const std::vector<Weights<float>>& constant) {
   const ElementType type = element_type_of<T>();
   Tensor& y = context.allocate_output(0, type, problem.output_shape());
   Tensor& last = context.allocate_output(1, type, problem.state_shape());
@@ -504,7 +669,16 @@ void run_cells(KernelContext& context, Cell cell, Problem& problem) {
   read_lengths(context, problem);
   if (std::ranges::min(problem.lengths) < problem.steps) std::ranges::fill(y.values<T>(), T{});
   for (int i = 0; i < problem.settings.directions; ++i) {
-    Direction<T> direction(context, problem, i);
+    std::optional<Weights<T>> own;
+    const Weights<T>* weights = nullptr;
+    if constexpr (std::is_same_v<T, float>) {
+      if (!constant.empty()) weights = &constant[static_cast<std::size_t>(i)];
+    }
+    if (weights == nullptr) {
+      own = make_weights<T>(context.threads(), context.input(1), context.input(2), problem.gates, i);
+      weights = &*own;
+    }
+    Direction<T> direction(context, problem, i, *weights);
     if (cell == Cell::kRnn) {
       run_rnn(direction, y);
     } else if (cell == Cell::kGru) {
@@ -522,7 +696,9 @@ void run_cells(KernelContext& context, Cell cell, Problem& problem) {
 
 std::unique_ptr<Kernel> make_recurrent(const KernelInfo& info, Cell cell, std::int64_t gates,
                                        std::initializer_list<std::string_view> functions) {
-  return make_kernel([=, settings = parse_settings(info.attributes, functions)](KernelContext& context) {
+  Settings parsed = parse_settings(info.attributes, functions);
+  std::vector<Weights<float>> weights = constant_weights(info, parsed, gates);
+  return make_kernel([cell, gates, settings = std::move(parsed), weights = std::move(weights)](KernelContext& context) {
     Problem problem = make_problem(context, settings, gates);
     const ElementType type = context.input(0).element_type();
     if (cell == Cell::kLstm) {
@@ -530,7 +706,7 @@ std::unique_ptr<Kernel> make_recurrent(const KernelInfo& info, Cell cell, std::i
       require_shape(context.optional_input(7), {settings.directions, 3 * problem.hidden}, type, "P");
     }
     tensor::dispatch(tensor::FloatTypes{}, type, "input 'X'",
-                     [&]<typename T>() { run_cells<T>(context, cell, problem); });
+                     [&]<typename T>() { run_cells<T>(context, cell, problem, weights); });
   });
 }
 

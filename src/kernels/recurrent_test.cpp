@@ -3,6 +3,8 @@
 #include <optional>
 
 #include "kernels/kernel_testing.h"
+#include "kernels/loops_testing.h"
+#include "kernels/product_loops.h"
 
 namespace lanner::kernels::testing {
 namespace {
@@ -254,6 +256,40 @@ TEST(Recurrent, HandsParametersToTheFunctionsThatHaveThem) {
       elements<float>(run(
           "RNN", {Tensor::of<float>({1, 1, 1}, {0}), zero, zero, Tensor::of<float>({2, 2}, {-1, 0, -1, 0})}, settings)),
       ElementsAre(FloatNear(-0.7615942f, 1e-6f), -0.25f));
+}
+
+TEST(Recurrent, ConstantWeightsAndThreadsChangeNothing) {
+  constexpr I kSteps = 4;
+  constexpr I kHidden = 150;
+  constexpr I kInputs = 20;
+  const auto small = [](const Shape& shape) {
+    Tensor tensor = noise(shape);
+    for (float& value : tensor.values<float>()) value *= 0.02f;
+    return tensor;
+  };
+  for (const I batch : {1, 3, 14}) {
+    for (const auto& [name, gates] : {std::pair{"RNN", I{1}}, std::pair{"GRU", I{3}}, std::pair{"LSTM", I{4}}}) {
+      for (const I linear : {0, 1}) {
+        const auto settings =
+            attributes({{"direction", std::string("bidirectional")}, {"linear_before_reset", linear}});
+        const std::vector<Tensor> inputs{small({kSteps, batch, kInputs}), small({2, gates * kHidden, kInputs}),
+                                         small({2, gates * kHidden, kHidden}), small({2, 2 * gates * kHidden})};
+        std::vector<float> last;
+        for_each_instruction_set(product_loops_of_cpu(), [&, gates_name = std::string(name)] {
+          const auto expected = elements<float>(run_twice(gates_name, inputs, settings, 1, false));
+          for (const int threads : {1, 3}) {
+            for (const bool constant : {false, true}) {
+              ASSERT_EQ(elements<float>(run_twice(gates_name, inputs, settings, threads, constant)), expected);
+            }
+          }
+          if (!last.empty()) {
+            ASSERT_THAT(expected, Pointwise(FloatNear(1e-5f), last));
+          }
+          last = expected;
+        });
+      }
+    }
+  }
 }
 
 TEST(Recurrent, TakesNoStepsAndNoSequences) {

@@ -9,6 +9,9 @@ namespace lanner::passes {
 
 namespace {
 
+// Reads weights as tools quantized them, before they are folded.
+constexpr const Rule* kReadQuantized[] = {&kFuseQuantized, &kEliminateDeadCode};
+
 // Folding makes shapes known and known shapes make more foldable, so this pass and shape inference alternate.
 constexpr const Rule* kSimplify[] = {
     &kFoldConstants,     &kFoldShapes,      &kFoldEmpty,    &kInlineIf,       &kRemoveNoOps,
@@ -33,8 +36,11 @@ constexpr const Rule* kFuse[] = {&kFuseResidual,      &kFuseActivation, &kFuseCl
                                  &kReadScoresInPlace, &kFuseColumns,    &kEliminateDeadCode};
 
 constexpr Pass kPasses[] = {
-    {"simplify", kSimplify},  {"batch-heads", kBatchHeads},
-    {"move-data", kMoveData}, {"fold-into-convolutions", kFoldIntoConvolutions},
+    {"read-quantized", kReadQuantized},
+    {"simplify", kSimplify},
+    {"batch-heads", kBatchHeads},
+    {"move-data", kMoveData},
+    {"fold-into-convolutions", kFoldIntoConvolutions},
     {"fuse", kFuse},
 };
 
@@ -63,13 +69,14 @@ std::span<const Pass> passes() {
 Report run_pipeline(Graph& graph, const PipelineOptions& options) {
   Engine engine(graph, kPasses, options);
   const auto simplify = [&] {
-    for (int round = 0; round < kMaxRounds && engine.run(kPasses[0]); ++round) {
+    for (int round = 0; round < kMaxRounds && engine.run(kPasses[1]); ++round) {
       if (options.infer_shapes && !engine.report().stopped) options.infer_shapes(graph);
     }
   };
+  engine.run(kPasses[0]);
   simplify();
-  if (engine.run(kPasses[1])) simplify();
-  for (const Pass& pass : std::span(kPasses).subspan(2)) engine.run(pass);
+  if (engine.run(kPasses[2])) simplify();
+  for (const Pass& pass : std::span(kPasses).subspan(3)) engine.run(pass);
   return engine.report();
 }
 

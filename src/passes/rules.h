@@ -20,7 +20,8 @@ extern const Rule kCombineTransposes;
 extern const Rule kEliminateCommonSubexpressions;
 extern const Rule kEliminateDeadCode;
 
-// What exporters spell out.
+// What exporters and quantization tools spell out.
+extern const Rule kFuseQuantized;
 extern const Rule kFuseGelu;
 
 // Data movement.

@@ -69,7 +69,9 @@ ScanAxes scan_axes(const Instruction& instruction) {
           scan_axes(instruction.attributes, "output", instruction.outputs.size() - states)};
 }
 
-Step make_step(const program::Program& program, const Instruction& instruction, const backends::BuildOptions& options) {
+// `constants` are those of the block by slot, null for other slots.
+Step make_step(const program::Program& program, const Instruction& instruction,
+               const std::vector<const Tensor*>& constants, const backends::BuildOptions& options) {
   Step step;
   step.instruction = &instruction;
   step.label = {shown_operator(instruction), instruction.name, instruction.backend};
@@ -95,8 +97,12 @@ Step make_step(const program::Program& program, const Instruction& instruction, 
   } else {
     const kernels::OperatorRow* row = kernels::find_operator(instruction.op);
     step.reuses_input = row->aliasing == kernels::Aliasing::kReuse;
+    std::vector<const Tensor*> known;
+    for (const program::SlotIndex slot : instruction.inputs) {
+      known.push_back(slot == program::kNoSlot ? nullptr : constants[slot]);
+    }
     step.kernel = row->make({instruction.attributes, static_cast<int>(instruction.inputs.size()),
-                             static_cast<int>(instruction.outputs.size())});
+                             static_cast<int>(instruction.outputs.size()), known});
   }
   return step;
 }
@@ -121,10 +127,14 @@ ReadyBlock make_ready(const program::Program& program, const program::Block& blo
   ready.block = &block;
   ready.serial = std::make_shared<const Layout>(block, serial_schedule(block));
   ready.steps.reserve(block.instructions.size());
+  std::vector<const Tensor*> constants(block.slots.size());
+  for (const program::ConstantBinding& binding : block.constants) {
+    constants[binding.slot] = &program.constants[binding.constant];
+  }
   for (const Instruction& instruction : block.instructions) {
     ready.steps.push_back(
         base::with_context([&] { return fmt::format("in {} '{}'", instruction.op, instruction.name); },
-                           [&] { return make_step(program, instruction, options); }));
+                           [&] { return make_step(program, instruction, constants, options); }));
   }
   link_labels(ready);
   return ready;
