@@ -1,6 +1,7 @@
 #include "onnx/baked_sizes.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <optional>
 #include <span>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include "base/fail.h"
+#include "onnx/size_arithmetic.h"
 
 namespace lanner::onnx {
 
@@ -34,16 +36,22 @@ bool all_known(const Dims& dims) {
   return std::ranges::none_of(dims, [](std::int64_t dim) { return dim < 0; });
 }
 
-std::optional<Dims> integers_of(const Tensor& tensor) {
-  Dims result;
+std::optional<Numbers> numbers_of(const Tensor& tensor) {
+  Numbers result;
   const auto read = [&]<typename T>() { result.assign(tensor.data<T>(), tensor.data<T>() + tensor.element_count()); };
-  if (tensor.element_type() == ElementType::kInt64)
-    read.operator()<std::int64_t>();
-  else if (tensor.element_type() == ElementType::kInt32)
-    read.operator()<std::int32_t>();
-  else
-    return std::nullopt;
-  return result;
+  switch (tensor.element_type()) {
+    case ElementType::kInt64:
+      read.operator()<std::int64_t>();
+      return result;
+    case ElementType::kInt32:
+      read.operator()<std::int32_t>();
+      return result;
+    case ElementType::kFloat32:
+      read.operator()<float>();
+      return result;
+    default:
+      return std::nullopt;
+  }
 }
 
 // What inference knows of a graph's values, and of those of the graphs around it.
@@ -64,6 +72,7 @@ class Scope {
     }
     for (const pb::TensorProto& tensor : graph.initializer()) add_constant(tensor.name(), tensor);
     for (const pb::NodeProto& node : graph.node()) {
+      for (const std::string& output : node.output()) makers_[output] = &node;
       if (node.op_type() != "Constant" || !node.domain().empty() || node.output_size() != 1) continue;
       for (const pb::AttributeProto& attribute : node.attribute()) {
         if (attribute.name() == "value") add_constant(node.output(0), attribute.t());
@@ -85,20 +94,40 @@ class Scope {
     return outer_ != nullptr ? outer_->constant(name) : nullptr;
   }
 
-  // The elements of a tensor of integers that is constant or follows from shapes.
+  // Null for what no node of this graph makes.
+  const pb::NodeProto* maker(const std::string& name) const {
+    const auto found = makers_.find(name);
+    return found != makers_.end() ? found->second : nullptr;
+  }
+
+  // The elements of a tensor of integers that is constant or follows from shapes. Those of the largest constants are
+  // exact up to 2^53, and what is above is some number above that.
   std::optional<Dims> integers(const std::string& name) const {
-    if (const pb::TensorProto* tensor = constant(name)) return integers_of(tensors_.find(*tensor));
-    const auto found = integers_.find(name);
-    if (found == integers_.end()) return std::nullopt;
+    const auto lookup = [this](const std::string& value) { return known(value); };
+    const std::optional<Numbers> numbers = size_arithmetic(name, lookup);
+    if (!numbers) return std::nullopt;
     Dims result;
-    for (const auto& dim : found->second.dim()) {
-      if (!dim.has_dim_value()) return std::nullopt;
-      result.push_back(dim.dim_value());
+    for (const double number : *numbers) {
+      if (number != std::trunc(number)) return std::nullopt;
+      result.push_back(static_cast<std::int64_t>(std::clamp(number, -0x1p62, 0x1p62)));
     }
     return result;
   }
 
  private:
+  KnownValue known(const std::string& name) const {
+    if (const pb::TensorProto* tensor = constant(name)) return {numbers_of(tensors_.find(*tensor)), nullptr};
+    if (const auto found = integers_.find(name); found != integers_.end()) {
+      Numbers numbers;
+      for (const auto& dim : found->second.dim()) {
+        if (dim.has_dim_value()) numbers.push_back(static_cast<double>(dim.dim_value()));
+      }
+      if (std::cmp_equal(numbers.size(), found->second.dim_size())) return {std::move(numbers), nullptr};
+    }
+    if (const pb::NodeProto* node = maker(name)) return {std::nullopt, node};
+    return outer_ != nullptr ? outer_->known(name) : KnownValue{};
+  }
+
   void add_constant(const std::string& name, const pb::TensorProto& tensor) {
     constants_[name] = &tensor;
     Dims& dims = dims_[name];
@@ -110,6 +139,7 @@ class Scope {
   const Scope* outer_;
   std::unordered_map<std::string, Dims> dims_;
   std::unordered_map<std::string, const pb::TensorProto*> constants_;
+  std::unordered_map<std::string, const pb::NodeProto*> makers_;
 };
 
 // How the dimensions of a Reshape's input become those of its output: blocks of one side with blocks of the other, as
@@ -183,7 +213,6 @@ class Graphs {
         now_(now, new_model.integers, tensors, outer == nullptr ? nullptr : &outer->now_) {
     for (const pb::NodeProto& node : now.node()) {
       for (const std::string& input : node.input()) readers_[input].push_back(&node);
-      for (const std::string& output : node.output()) makers_[output] = &node;
     }
     for (const pb::ValueInfoProto& output : now.output()) readers_[output.name()].push_back(nullptr);
   }
@@ -410,14 +439,14 @@ class Graphs {
   // Where a value that kept its shape has that from.
   std::string origin_of(const std::string& value) const {
     const std::string* name = &value;
-    for (std::size_t steps = 0; steps <= makers_.size(); ++steps) {
+    for (int steps = 0; steps <= graph_.node_size(); ++steps) {
       if (now_.constant(*name) != nullptr) {
         return *name == value ? fmt::format(" of the constant '{}'", value)
                               : fmt::format(" from the constant '{}'", *name);
       }
-      const auto maker = makers_.find(*name);
-      if (maker == makers_.end()) return fmt::format(" of '{}'", *name);
-      const pb::NodeProto& node = *maker->second;
+      const pb::NodeProto* maker = now_.maker(*name);
+      if (maker == nullptr) return fmt::format(" of '{}'", *name);
+      const pb::NodeProto& node = *maker;
       const std::string* next = nullptr;
       for (const std::string& input : node.input()) {
         const Dims* old_dims = before_.dims(input);
@@ -437,7 +466,6 @@ class Graphs {
   Scope before_;
   Scope now_;
   std::unordered_map<std::string, std::vector<const pb::NodeProto*>> readers_;  // null for the graph's outputs
-  std::unordered_map<std::string, const pb::NodeProto*> makers_;
 };
 
 // Calls `visit` for a graph and all graphs inside, in both models, outer ones first.

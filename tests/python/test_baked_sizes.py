@@ -6,7 +6,9 @@ import onnxruntime
 import pytest
 from onnx import numpy_helper, parser
 
+import free_size
 import lanner
+import rebuild
 
 OPSET = 17
 
@@ -196,3 +198,44 @@ def test_what_follows_is_no_error(name):
         expected = session.run(["y"], {"x": x})[0]
         for compiled in (lanner.compile(model, shapes={"x": shape}), for_all):
             np.testing.assert_allclose(compiled.run({"x": x})["y"], expected, rtol=1e-4, atol=1e-5)
+
+
+# The node that keeps the exported size of a real export's image, and the one that keeps its batch.
+EXPORTS = {
+    "retinanet": ("Resize '/model/transform/Resize' has the sizes 1x3x128x128 baked in", None),
+    "ssdlite_dynamo": ("Resize 'node_upsample_bilinear2d' has the sizes 1x3x160x160 baked in", None),
+    "maskrcnn": ("Resize '/model/transform/Resize'", None),
+    "detr": ("Reshape '/model/model/encoder/layers.0/self_attn/Reshape_2'", "Reshape '/model/model/encoder/layers.0/self_attn/Reshape'"),
+    "conditional_detr_dynamo": ("Reshape 'node_view_51'", "Reshape 'node_view_51'"),
+    "yolov8": ("Reshape '/model.22/dfl/Reshape' has the sizes 1x4x16x336 baked in", "Reshape '/model.22/Reshape' has the sizes 1x64x-1 baked in"),
+    "yolo11_nms": ("Reshape '/model/model.10/m/m.0/attn/Reshape'", "Reshape '/model/model.10/m/m.0/attn/Reshape'"),
+    "rtdetr_ultralytics": ("Reshape '/model.6/ma/Reshape_2' has the sizes 16x8x8 baked in", "Reshape '/model.6/ma/Reshape'"),
+    "keras_efficientdet": ("Reshape 'functional_1/up_sampling2d_1/Repeat/Reshape_1'", "Reshape 'functional_1/block1a_se_reduce_1/convolution__23'"),
+    "keras_centernet": ("Mul 'SelectV2__910' .* the constant 'zeros_like:0'", "Reshape 'Reshape' has the sizes 1x-1 baked in"),
+}
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+def test_what_exporters_bake_in_is_named(name):
+    model = rebuild.load(f"small/{name}")
+    (value,) = model.graph.input
+    shape = [dim.dim_value for dim in value.type.tensor_type.shape.dim]
+    spatial = range(len(shape) - 3, len(shape) - 1) if shape[-1] == 3 else range(len(shape) - 2, len(shape))
+    larger = [size + 64 if axis in spatial else size for axis, size in enumerate(shape)]
+    of_image, of_batch = EXPORTS[name]
+    cases = [(larger, of_image)] + ([([4, *shape[1:]], of_batch)] if of_batch else [])
+    for wanted, said in cases:
+        with pytest.raises(lanner.Error, match=said) as raised:
+            lanner.compile(model, shapes={value.name: wanted})
+        assert raised.value.reason == "option.shapes"
+
+
+def test_a_model_of_free_size_takes_any():
+    model = free_size.model()
+    for height, width in free_size.SIZES:
+        compiled = lanner.compile(model, dims={"height": height, "width": width})
+        assert compiled.inputs[0].shape == (1, 3, height, width)
+        image = free_size.image(1, height, width)
+        expected = lanner.compile(model).run({"image": image})
+        for name, value in compiled.run({"image": image}).items():
+            np.testing.assert_allclose(value, expected[name], rtol=1e-4, atol=1e-5)
