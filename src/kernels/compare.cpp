@@ -112,9 +112,14 @@ template <typename Op>
 std::unique_ptr<Kernel> float_test_kernel(std::string_view name, Op op) {
   return make_kernel([name, op](KernelContext& context) {
     const Tensor& input = context.input(0);
-    tensor::dispatch(FloatTypes{}, input.element_type(), name, [&]<typename T>() {
+    using Float8Types =
+        tensor::TypeList<tensor::Float8E4M3FN, tensor::Float8E4M3FNUZ, tensor::Float8E5M2, tensor::Float8E5M2FNUZ>;
+    using Types = decltype(FloatTypes{} + Float8Types{});
+    tensor::dispatch(Types{}, input.element_type(), name, [&]<typename T>() {
+      using Number = std::conditional_t<std::is_arithmetic_v<T>, T, float>;
       Tensor& output = context.allocate_output(0, ElementType::kBool, input.shape());
-      map_elements(context.threads(), input.element_count(), input.data<T>(), output.data<bool>(), op);
+      map_elements(context.threads(), input.element_count(), input.data<T>(), output.data<bool>(),
+                   [op](T x) { return op(static_cast<Number>(x)); });
     });
   });
 }

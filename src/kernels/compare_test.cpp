@@ -107,6 +107,19 @@ TEST(FloatTests, FindNaNAndInfinities) {
               ElementsAre(false, false, false, true));
 }
 
+TEST(FloatTests, TakeFloatsOf8Bits) {
+  const Tensor wide = vec<float>({1, kNaN, kInfinity, -kInfinity});
+  const auto cast = [&](ElementType type) {
+    return run("Cast", {wide}, attributes({{"to", static_cast<I>(type)}, {"saturate", I{0}}}));
+  };
+  const Tensor with_infinities = cast(ElementType::kFloat8E5M2);
+  EXPECT_THAT(elements<bool>(run("IsNaN", {with_infinities})), ElementsAre(false, true, false, false));
+  EXPECT_THAT(elements<bool>(run("IsInf", {with_infinities})), ElementsAre(false, false, true, true));
+  const Tensor without = cast(ElementType::kFloat8E4M3FN);
+  EXPECT_THAT(elements<bool>(run("IsNaN", {without})), ElementsAre(false, true, true, true));
+  EXPECT_THAT(elements<bool>(run("IsInf", {without})), ElementsAre(false, false, false, false));
+}
+
 TEST(Bitwise, WorksOnEveryWidth) {
   const Tensor a = vec<std::int16_t>({0x0ff0, -1});
   const Tensor b = vec<std::int16_t>({0x00ff, 5});

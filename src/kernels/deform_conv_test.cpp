@@ -1,5 +1,7 @@
 #include <cmath>
+#include <functional>
 #include <limits>
+#include <numeric>
 #include <random>
 
 #include "kernels/kernel_testing.h"
@@ -18,58 +20,87 @@ Tensor random(const Shape& shape, std::uint32_t seed, float range) {
   return tensor;
 }
 
-double pixel(const float* plane, I height, I width, double h, double w) {
+// The place `index` of an array of that shape.
+Ints unravel(I index, const Ints& shape) {
+  Ints place(shape.size());
+  for (std::size_t d = shape.size(); d-- > 0; index /= shape[d]) place[d] = index % shape[d];
+  return place;
+}
+
+I product(const Ints& values) {
+  return std::accumulate(values.begin(), values.end(), I{1}, std::multiplies<>());
+}
+
+Shape joined(std::initializer_list<I> first, const Ints& last) {
+  Shape shape(first);
+  for (const I dim : last) shape.push_back(dim);
+  return shape;
+}
+
+// Linear interpolation in any number of dimensions, by the definition: every pixel counts as much as it is near.
+double sample(const float* plane, const Ints& shape, const std::vector<double>& at) {
   double sum = 0;
-  for (I i = 0; i < height; ++i) {
-    for (I j = 0; j < width; ++j) {
-      sum += std::max(0.0, 1 - std::abs(h - static_cast<double>(i))) *
-             std::max(0.0, 1 - std::abs(w - static_cast<double>(j))) * static_cast<double>(plane[i * width + j]);
+  for (I i = 0; i < product(shape); ++i) {
+    const Ints place = unravel(i, shape);
+    double nearness = 1;
+    for (std::size_t d = 0; d < shape.size(); ++d) {
+      nearness *= std::max(0.0, 1 - std::abs(at[d] - static_cast<double>(place[d])));
     }
+    sum += nearness * static_cast<double>(plane[i]);
   }
   return sum;
 }
 
-TEST(DeformConv, AgreesWithTheDefinition) {
+// The document's mask of n dimensions has a factor n that its mask of two dimensions does not have; no factor is meant.
+TEST(DeformConv, AgreesWithTheDefinitionInOneToThreeDimensions) {
   std::mt19937 engine(3);
   const auto pick = [&](I low, I high) { return std::uniform_int_distribution<I>(low, high)(engine); };
-  for (int round = 0; round < 40; ++round) {
+  for (int round = 0; round < 60; ++round) {
+    const std::size_t rank = 1 + static_cast<std::size_t>(round) % 3;
     const I batch = pick(1, 2), groups = pick(1, 2), offset_groups = pick(1, 2);
-    const I channels = 2 * groups * offset_groups, maps = groups * pick(1, 3);
-    const I height = pick(5, 9), width = pick(5, 9), kernel_h = pick(1, 3), kernel_w = pick(1, 3);
-    const I stride = pick(1, 2), dilation = pick(1, 2), pad = pick(0, 2);
-    const I out_h = (height + 2 * pad - dilation * (kernel_h - 1) - 1) / stride + 1;
-    const I out_w = (width + 2 * pad - dilation * (kernel_w - 1) - 1) / stride + 1;
-    const I taps = kernel_h * kernel_w;
-    const Tensor x = random({batch, channels, height, width}, 1, 2);
-    const Tensor w = random({maps, channels / groups, kernel_h, kernel_w}, 2, 1);
-    const Tensor offset = random({batch, offset_groups * taps * 2, out_h, out_w}, 4, 3);
+    const I channels = 2 * groups * offset_groups, maps = groups * pick(1, 3), per_group = channels / groups;
+    Ints size, kernel, stride, dilation, pads(2 * rank), out;
+    for (std::size_t d = 0; d < rank; ++d) {
+      size.push_back(rank == 3 ? pick(4, 5) : pick(5, 9));
+      kernel.push_back(pick(1, rank == 3 ? 2 : 3));
+      stride.push_back(pick(1, 2));
+      dilation.push_back(pick(1, 2));
+      pads[d] = pick(0, 2);
+      pads[rank + d] = pick(0, 2);
+      out.push_back((size[d] + pads[d] + pads[rank + d] - dilation[d] * (kernel[d] - 1) - 1) / stride[d] + 1);
+    }
+    const I taps = product(kernel), outputs = product(out), n = static_cast<I>(rank);
+    const Tensor x = random(joined({batch, channels}, size), 1, 2);
+    const Tensor w = random(joined({maps, per_group}, kernel), 2, 1);
+    const Tensor offset = random(joined({batch, offset_groups * taps * n}, out), 4, 3);
     const Tensor bias = random({maps}, 5, 1);
-    const Tensor mask = random({batch, offset_groups * taps, out_h, out_w}, 6, 1);
+    const Tensor mask = random(joined({batch, offset_groups * taps}, out), 6, 1);
     const auto options = attributes({{"group", groups},
                                      {"offset_group", offset_groups},
-                                     {"strides", Ints{stride, stride}},
-                                     {"dilations", Ints{dilation, dilation}},
-                                     {"pads", Ints{pad, pad, pad, pad}}});
+                                     {"strides", stride},
+                                     {"dilations", dilation},
+                                     {"pads", pads}});
     const Tensor y = run("DeformConv", {x, w, offset, bias, mask}, options, 1);
-    ASSERT_EQ(y.shape(), Shape({batch, maps, out_h, out_w}));
+    ASSERT_EQ(y.shape(), joined({batch, maps}, out));
     for (I i = 0; i < y.element_count(); ++i) {
-      const I column = i % out_w, row = i / out_w % out_h, map = i / out_w / out_h % maps;
-      const I image = i / out_w / out_h / maps, per_group = channels / groups;
+      const I at = i % outputs, map = i / outputs % maps, image = i / outputs / maps;
+      const Ints place = unravel(at, out);
       double sum = static_cast<double>(bias.data<float>()[map]);
       for (I k = 0; k < per_group * taps; ++k) {
         const I channel = map / (maps / groups) * per_group + k / taps, tap = k % taps;
         const I group_tap = (image * offset_groups + channel / (channels / offset_groups)) * taps + tap;
-        const I at = row * out_w + column;
-        const float* shift = offset.data<float>() + group_tap * 2 * out_h * out_w + at;
-        const double h =
-            static_cast<double>(row * stride - pad + tap / kernel_w * dilation) + static_cast<double>(shift[0]);
-        const double v = static_cast<double>(column * stride - pad + tap % kernel_w * dilation) +
-                         static_cast<double>(shift[out_h * out_w]);
-        sum += pixel(x.data<float>() + (image * channels + channel) * height * width, height, width, h, v) *
-               static_cast<double>(mask.data<float>()[group_tap * out_h * out_w + at]) *
+        const Ints tap_place = unravel(tap, kernel);
+        std::vector<double> point(rank);
+        for (std::size_t d = 0; d < rank; ++d) {
+          const float shift = offset.data<float>()[(group_tap * n + static_cast<I>(d)) * outputs + at];
+          point[d] = static_cast<double>(place[d] * stride[d] - pads[d] + tap_place[d] * dilation[d]) +
+                     static_cast<double>(shift);
+        }
+        sum += sample(x.data<float>() + (image * channels + channel) * product(size), size, point) *
+               static_cast<double>(mask.data<float>()[group_tap * outputs + at]) *
                static_cast<double>(w.data<float>()[map * per_group * taps + k]);
       }
-      ASSERT_NEAR(y.data<float>()[i], sum, 1e-4);
+      ASSERT_NEAR(y.data<float>()[i], sum, 1e-4) << "in " << rank << " dimensions";
     }
     EXPECT_EQ(elements<float>(y), elements<float>(run("DeformConv", {x, w, offset, bias, mask}, options, 4)));
   }

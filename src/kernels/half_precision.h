@@ -28,6 +28,7 @@ inline constexpr HalfPrecisionRow kHalfPrecision[] = {
     {"Acos"},
     {"Acosh"},
     {"Add"},
+    {"AffineGrid"},
     {"ArgMax"},
     {"ArgMin"},
     {"Asin"},

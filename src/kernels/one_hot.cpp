@@ -16,8 +16,11 @@ namespace {
 Tensor as_int64(KernelContext& context, const Tensor& tensor) {
   if (tensor.element_type() == ElementType::kInt64) return tensor;
   Tensor wide = context.allocate_scratch(ElementType::kInt64, tensor.shape());
-  tensor::dispatch(tensor::NumericTypes{}, tensor.element_type(), "OneHot", [&]<typename T>() {
-    std::ranges::transform(tensor.values<T>(), wide.data<std::int64_t>(), convert<std::int64_t, T>);
+  using Types = decltype(tensor::NumericTypes{} + tensor::HalfTypes{});
+  tensor::dispatch(Types{}, tensor.element_type(), "OneHot", [&]<typename T>() {
+    using Number = std::conditional_t<std::is_arithmetic_v<T>, T, float>;
+    std::ranges::transform(tensor.values<T>(), wide.data<std::int64_t>(),
+                           [](T x) { return convert<std::int64_t>(static_cast<Number>(x)); });
   });
   return wide;
 }

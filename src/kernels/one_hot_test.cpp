@@ -17,6 +17,8 @@ TEST(OneHot, AddsADimension) {
   const Tensor first = run("OneHot", {indices, Tensor::of<float>({1}, {3}), values}, attributes({{"axis", I{0}}}));
   EXPECT_EQ(first.shape(), Shape({3, 2}));
   EXPECT_THAT(elements<float>(first), ElementsAre(5, 2, 2, 2, 2, 5));
+  const Tensor half = run("Cast", {indices}, attributes({{"to", static_cast<I>(ElementType::kFloat16)}}));
+  EXPECT_THAT(elements<float>(run("OneHot", {half, Tensor::scalar(I{3}), values})), ElementsAre(5, 2, 2, 2, 2, 5));
 }
 
 TEST(OneHot, LeavesWhatIsOutOfRangeOff) {

@@ -19,7 +19,8 @@ std::unique_ptr<Kernel> make_EyeLike(const KernelInfo& info) {
         const Tensor& like = context.input(0);
         if (like.rank() != 2) base::invalid("op.rank", "the input must have rank 2, but has {}", like.rank());
         const ElementType type = given == ElementType::kUndefined ? like.element_type() : given;
-        tensor::dispatch(tensor::NumericAndBoolTypes{}, type, "EyeLike", [&]<typename T>() {
+        using Types = decltype(tensor::NumericAndBoolTypes{} + tensor::HalfTypes{});
+        tensor::dispatch(Types{}, type, "EyeLike", [&]<typename T>() {
           const Shape shape = like.shape();
           Tensor& out = context.allocate_output(0, type, shape);
           if (out.element_count() == 0) return;
@@ -27,7 +28,7 @@ std::unique_ptr<Kernel> make_EyeLike(const KernelInfo& info) {
           if (k <= -shape[0] || k >= shape[1]) return;
           T* element = out.data<T>();
           for (std::int64_t row = std::max<std::int64_t>(0, -k); row < shape[0] && row + k < shape[1]; ++row) {
-            element[row * shape[1] + row + k] = T{1};
+            element[row * shape[1] + row + k] = T(1);
           }
         });
       });

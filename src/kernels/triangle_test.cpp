@@ -1,4 +1,5 @@
 #include "kernels/kernel_testing.h"
+#include "tensor/elements.h"
 
 namespace lanner::kernels::testing {
 namespace {
@@ -13,6 +14,8 @@ TEST(EyeLike, PutsOnesOnADiagonal) {
     return elements<float>(run("EyeLike", {like}, attributes({{"k", k}, {"dtype", I{1}}})));
   };
   EXPECT_THAT(elements<std::int32_t>(run("EyeLike", {like})), ElementsAre(1, 0, 0, 0, 1, 0));
+  const auto half = attributes({{"dtype", static_cast<I>(ElementType::kBfloat16)}});
+  EXPECT_THAT(elements<tensor::Bfloat16>(run("EyeLike", {like}, half)), ElementsAre(1, 0, 0, 0, 1, 0));
   EXPECT_THAT(eye(1), ElementsAre(0, 1, 0, 0, 0, 1));
   EXPECT_THAT(eye(-1), ElementsAre(0, 0, 0, 1, 0, 0));
   for (const I k : {I{3}, I{-2}, INT64_MAX, INT64_MIN}) EXPECT_THAT(eye(k), Each(0));

@@ -54,7 +54,8 @@ const pb::OpSchema* function_schema(const pb::NodeProto& node,
   return schema != nullptr && (schema->HasFunction() || schema->HasContextDependentFunction()) ? schema : nullptr;
 }
 
-// Renames the values of a function's body: its parameters to the arguments, all others to names of their own.
+// Renames the values of a function's body: its parameters to the arguments, all others to names of their own. Nodes get
+// names that say what they were a part of.
 class Renaming {
  public:
   Renaming(const pb::NodeProto& call, const pb::FunctionProto& function, std::string prefix)
@@ -71,7 +72,7 @@ class Renaming {
 
   void apply(google::protobuf::RepeatedPtrField<pb::NodeProto>& nodes) const {
     for (pb::NodeProto& node : nodes) {
-      if (!node.name().empty()) node.set_name(prefix_ + node.name());
+      node.set_name(prefix_ + (node.name().empty() ? node.op_type() : node.name()));
       for (std::string& input : *node.mutable_input()) rename(input);
       for (std::string& output : *node.mutable_output()) rename(output);
       for (pb::AttributeProto& attribute : *node.mutable_attribute()) {

@@ -14,6 +14,7 @@
 #include <unordered_map>
 
 #include "base/fail.h"
+#include "onnx/baked_sizes.h"
 #include "onnx/batched_scan.h"
 #include "onnx/expand.h"
 #include "onnx/specialize.h"
@@ -393,18 +394,20 @@ std::string first_complaint(const std::exception& error) {
   return readable(std::runtime_error(std::string(rest.substr(0, rest.find('\n')))));
 }
 
-void run_inference(pb::ModelProto& model, bool strict) {
-  pb::shape_inference::DataValueMap data;
+using Integers = pb::shape_inference::DataValueMap;
+
+void run_inference(pb::ModelProto& model, bool strict, Integers& integers) {
+  integers.clear();
   pb::shape_inference::InferShapes(model, pb::OpSchemaRegistry::Instance(),
-                                   pb::ShapeInferenceOptions(strict, strict ? 1 : 0, true), &data);
+                                   pb::ShapeInferenceOptions(strict, strict ? 1 : 0, true), &integers);
 }
 
 // A node whose types contradict ONNX's rules makes the model invalid. One whose shape cannot be inferred does not: its
-// outputs stay unknown, and the complaint is returned.
-std::string infer(pb::ModelProto& model) {
+// outputs stay unknown, and the complaint is returned. `integers` gets the elements of what describes shapes.
+std::string infer(pb::ModelProto& model, Integers& integers) {
   std::string complaint;
   try {
-    run_inference(model, true);
+    run_inference(model, true, integers);
     return complaint;
   } catch (const pb::InferenceError& error) {
     complaint = first_complaint(error);
@@ -416,24 +419,57 @@ std::string infer(pb::ModelProto& model) {
   }
   forget_declared_types(model);
   try {
-    run_inference(model, false);
+    run_inference(model, false, integers);
   } catch (const pb::InferenceError&) {
     // What was inferred up to here stays.
   }
   return complaint;
 }
 
-// Infers the model for other input sizes. What is wrong only with those is an error.
+std::string infer(pb::ModelProto& model) {
+  Integers integers;
+  return infer(model, integers);
+}
+
+// Gives the dimensions that `as_exported` fixes and `model` leaves open twice the exported size; false if there are
+// none.
+bool double_open_dimensions(const pb::ModelProto& as_exported, pb::ModelProto& model) {
+  bool any = false;
+  for (int i = 0; i < model.graph().input_size(); ++i) {
+    const pb::ValueInfoProto& old_input = as_exported.graph().input(i);
+    pb::ValueInfoProto& input = *model.mutable_graph()->mutable_input(i);
+    if (!old_input.type().has_tensor_type() || !input.type().has_tensor_type()) continue;
+    const auto& old_dims = old_input.type().tensor_type().shape().dim();
+    for (int k = 0; k < old_dims.size() && k < input.type().tensor_type().shape().dim_size(); ++k) {
+      auto& dim = *input.mutable_type()->mutable_tensor_type()->mutable_shape()->mutable_dim(k);
+      if (!old_dims[k].has_dim_value() || dim.has_dim_value() || old_dims[k].dim_value() > INT32_MAX) continue;
+      dim.set_dim_value(2 * std::max<std::int64_t>(old_dims[k].dim_value(), 1));
+      any = true;
+    }
+  }
+  return any;
+}
+
+// Infers the model for other input sizes. What is wrong only with those is an error; a size that was fixed and is open
+// now has to follow where twice the exported one would.
 void infer_for_sizes(PreparedModel& prepared, const InputSizes& sizes) {
   pb::ModelProto as_exported = prepared.proto;
   set_input_sizes(prepared.proto, sizes);
   forget_declared_types(prepared.proto);
-  const std::string complaint = infer(prepared.proto);
-  const bool was_sound = infer(as_exported).empty();
-  if (was_sound && !complaint.empty()) {
-    base::invalid("option.shapes", "the model cannot have these input shapes: {}", complaint);
-  }
-  check_sizes(as_exported, prepared.proto, prepared.tensors);
+  pb::ModelProto probe = prepared.proto;
+  const bool opened = double_open_dimensions(as_exported, probe);
+  Integers old_integers;
+  Integers integers;
+  const bool was_sound = infer(as_exported, old_integers).empty();
+  const std::string complaint = infer(probe, integers);
+  const InferredModel before{as_exported, old_integers};
+  const InferredModel now{probe, integers};
+  check_baked_sizes(before, now, prepared.tensors);  // first, because what is baked in contradicts itself further down
+  if (was_sound && !complaint.empty()) fail_for_sizes(before, now, prepared.tensors, complaint);
+  if (opened)
+    infer(prepared.proto);
+  else
+    prepared.proto = std::move(probe);
 }
 
 }  // namespace

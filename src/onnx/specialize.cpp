@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <map>
 #include <optional>
-#include <span>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -17,7 +16,6 @@ namespace {
 constexpr std::string_view kReason = "option.shapes";
 
 using Shape = pb::TensorShapeProto;
-using Constants = std::unordered_map<std::string, const pb::TensorProto*>;
 
 // "'a', 'b'", or "none".
 template <typename Names>
@@ -106,54 +104,6 @@ class InputResizer {
   std::map<std::string, std::optional<std::int64_t>> sizes_;  // of symbolic dimensions
 };
 
-// The dimensions of every value of a graph, -1 where one is not known.
-std::unordered_map<std::string, std::vector<std::int64_t>> known_dims(const pb::GraphProto& graph) {
-  std::unordered_map<std::string, std::vector<std::int64_t>> result;
-  for (const auto* list : {&graph.input(), &graph.value_info(), &graph.output()}) {
-    for (const pb::ValueInfoProto& info : *list) {
-      if (!info.type().has_tensor_type() || !info.type().tensor_type().has_shape()) continue;
-      std::vector<std::int64_t>& dims = result[info.name()];
-      for (const auto& dim : info.type().tensor_type().shape().dim()) {
-        dims.push_back(dim.has_dim_value() ? dim.dim_value() : -1);
-      }
-    }
-  }
-  return result;
-}
-
-// Whether a Reshape of `input` to `wanted`, which has no size left open, is about another number of elements.
-bool counts_differ(std::span<const std::int64_t> input, std::span<const std::int64_t> wanted) {
-  double before = 1;
-  double after = 1;
-  for (const std::int64_t dim : input) before *= dim < 0 ? 0 : static_cast<double>(dim);
-  for (std::size_t i = 0; i < wanted.size(); ++i) {
-    if (wanted[i] < 0 || (wanted[i] == 0 && i >= input.size())) return false;
-    after *= static_cast<double>(wanted[i] == 0 ? input[i] : wanted[i]);
-  }
-  return before > 0 && after > 0 && before != after;
-}
-
-Constants constants_of(const pb::GraphProto& graph) {
-  Constants result;
-  for (const pb::TensorProto& tensor : graph.initializer()) result[tensor.name()] = &tensor;
-  for (const pb::NodeProto& node : graph.node()) {
-    if (node.op_type() != "Constant" || !node.domain().empty()) continue;
-    for (const pb::AttributeProto& attribute : node.attribute()) {
-      if (attribute.name() == "value" && node.output_size() == 1) result[node.output(0)] = &attribute.t();
-    }
-  }
-  return result;
-}
-
-// The input that says what size the output of a node has; -1 where there is none.
-int sizes_input(const pb::NodeProto& node) {
-  if (!node.domain().empty()) return -1;
-  if (node.op_type() == "Reshape") return 1;
-  if (node.op_type() != "Resize") return -1;
-  const bool all_axes = std::ranges::none_of(node.attribute(), [](const auto& a) { return a.name() == "axes"; });
-  return all_axes ? 3 : -1;
-}
-
 }  // namespace
 
 void set_input_sizes(pb::ModelProto& model, const InputSizes& sizes) {
@@ -161,33 +111,6 @@ void set_input_sizes(pb::ModelProto& model, const InputSizes& sizes) {
   for (const DimensionSize& dimension : sizes.dimensions) resizer.set_dimension(dimension);
   for (const InputShape& shape : sizes.shapes) resizer.set_shape(shape);
   resizer.finish();
-}
-
-void check_sizes(const pb::ModelProto& as_exported, const pb::ModelProto& model, const MovedTensors& tensors) {
-  const auto before = known_dims(as_exported.graph());
-  const auto now = known_dims(model.graph());
-  const Constants constants = constants_of(model.graph());
-  for (const pb::NodeProto& node : model.graph().node()) {
-    const int index = sizes_input(node);
-    if (index < 0 || node.input_size() <= index) continue;
-    const auto constant = constants.find(node.input(index));
-    const auto old_dims = before.find(node.input(0));
-    const auto new_dims = now.find(node.input(0));
-    if (constant == constants.end() || old_dims == before.end() || new_dims == now.end()) continue;
-    const Tensor wanted = tensors.find(*constant->second);
-    if (wanted.element_type() != ElementType::kInt64 || wanted.element_count() == 0) continue;
-    const std::span sizes(wanted.data<std::int64_t>(), static_cast<std::size_t>(wanted.element_count()));
-    if (old_dims->second == new_dims->second || old_dims->second.empty() || new_dims->second.empty()) continue;
-    const std::int64_t old_batch = old_dims->second[0];
-    const std::int64_t new_batch = new_dims->second[0];
-    const bool keeps_batch = old_batch == sizes[0] && new_batch >= 0 && new_batch != old_batch;
-    if (!keeps_batch && !(node.op_type() == "Reshape" && counts_differ(new_dims->second, sizes))) continue;
-    base::invalid(
-        kReason,
-        "the model cannot have these input shapes: {} has the sizes {} baked in, but what it reads is {} now, "
-        "and was {}; export the model for these shapes, or with dynamic ones",
-        describe(node), fmt::join(sizes, "x"), fmt::join(new_dims->second, "x"), fmt::join(old_dims->second, "x"));
-  }
 }
 
 }  // namespace lanner::onnx

@@ -11,8 +11,4 @@ namespace lanner::onnx {
 // negative size, or two sizes for one dimension.
 void set_input_sizes(pb::ModelProto& model, const InputSizes& sizes);
 
-// Throws `option.shapes` where `model` cannot have the input sizes that it was given: `as_exported` is what it was, and
-// both have been inferred. The error names the node with a constant that holds the old size.
-void check_sizes(const pb::ModelProto& as_exported, const pb::ModelProto& model, const MovedTensors& tensors);
-
 }  // namespace lanner::onnx

@@ -26,8 +26,9 @@ ValueType ValueType::unranked(ElementType element) {
 std::optional<Shape> ValueType::static_shape() const {
   if (!is_tensor() || !ranked || dims.size() > Shape::kMaxRank) return std::nullopt;
   Shape shape;
+  std::int64_t count = 1;
   for (const Dim& dim : dims) {
-    if (!dim.known()) return std::nullopt;
+    if (!dim.known() || (dim.size != 0 && __builtin_mul_overflow(count, dim.size, &count))) return std::nullopt;
     shape.push_back(dim.size);
   }
   return shape;

@@ -100,7 +100,8 @@ TEST(ValueType, HasAStaticShapeWhereEveryDimensionIsKnown) {
   EXPECT_EQ(type("float32[2,0]").static_shape(), Shape({2, 0}));
   EXPECT_EQ(type("float32[]").static_shape(), Shape());
   for (const std::string_view text :
-       {"unknown", "float32", "float32[?]", "float32[n,1]", "sequence(float32[1])", "float32[1,1,1,1,1,1,1,1,1]"}) {
+       {"unknown", "float32", "float32[?]", "float32[n,1]", "sequence(float32[1])", "float32[1,1,1,1,1,1,1,1,1]",
+        "float32[4611686018427387904,4]", "float32[0,4611686018427387904,4]"}) {
     EXPECT_FALSE(type(text).static_shape().has_value()) << text;
   }
 }

@@ -72,6 +72,14 @@ Tensor stack(const std::vector<Value>& items, const tensor::ValueType& declared,
   return result;
 }
 
+// Whether nothing but the trip count ends a Loop: its body returns the condition that it got, or always true.
+bool runs_to_the_end(const program::Block& body, std::span<const Tensor> constants) {
+  const SlotIndex condition = body.outputs[0];
+  if (condition == body.inputs[1]) return true;
+  const auto bound = std::ranges::find(body.constants, condition, &program::ConstantBinding::slot);
+  return bound != body.constants.end() && scalar<bool>(constants[bound->constant], "the body's condition");
+}
+
 // After so many runs a frame first looks at how large values have become, and then after so many times as many.
 constexpr std::uint64_t kFirstLearning = 2;
 constexpr std::uint64_t kLearningStep = 8;
@@ -413,7 +421,9 @@ void Frame::run_if(const Action& action, const RunEnvironment& environment) {
   }
 }
 
-// ONNX Loop: body(iteration, condition, carried..., captures...) -> (condition, carried..., scan outputs...).
+// ONNX Loop: body(iteration, condition, carried..., captures...) -> (condition, carried..., scan outputs...). Where the
+// number of iterations is known, scan results go straight to their places; otherwise they are kept and joined at the
+// end.
 void Frame::run_loop(const Action& action, const RunEnvironment& environment) {
   const Step& step = *action.step;
   const auto inputs = inputs_of(action);
@@ -430,23 +440,39 @@ void Frame::run_loop(const Action& action, const RunEnvironment& environment) {
   for (std::size_t i = 2; i < arguments.size(); ++i) {
     if (inputs[i] != nullptr) arguments[i] = *inputs[i];
   }
-  std::vector<std::vector<Value>> scanned(scan_count);
+  const bool counted = given(0) && runs_to_the_end(*step.blocks[0].block, constants_);
+  std::vector<ScanOutput> placed(counted ? scan_count : 0, ScanOutput({}, trip_count));
+  std::vector<std::vector<Value>> kept(counted ? 0 : scan_count);
+  Outputs memory(*this, action, environment);
+  std::int64_t done = 0;
   for (std::int64_t iteration = 0; iteration < trip_count && condition; ++iteration) {
     arguments[0] = Tensor::scalar<std::int64_t>(iteration);
     arguments[1] = Tensor::scalar<bool>(condition);
     std::vector<Value> results = frames_[action.first_frame].run(arguments, environment);
     condition = scalar<bool>(results[0], "the body's condition");
     for (std::size_t i = 0; i < carried_count; ++i) arguments[2 + i] = std::move(results[1 + i]);
-    for (std::size_t i = 0; i < scan_count; ++i) scanned[i].push_back(std::move(results[1 + carried_count + i]));
+    for (std::size_t i = carried_count; i < outputs.size(); ++i) {
+      if (outputs[i] == nullptr) continue;
+      Value& result = results[1 + i];
+      if (!counted) {
+        kept[i - carried_count].push_back(std::move(result));
+        continue;
+      }
+      placed[i - carried_count].put(iteration, result, environment, [&](ElementType type, const Shape& shape) {
+        *outputs[i] = memory.allocate(static_cast<int>(i), type, shape);
+        return outputs[i]->tensor();
+      });
+    }
+    ++done;
   }
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     if (outputs[i] == nullptr) continue;
     if (i < carried_count) {
       // With no iteration a carried value is the initial one, which may lie in this frame's arena like its source.
       *outputs[i] = owned(std::move(arguments[2 + i]), environment.pool);
-    } else {
-      const SlotIndex slot = step.instruction->outputs[i];
-      *outputs[i] = stack(scanned[i - carried_count], ready_->block->slots[slot].type, environment.pool);
+    } else if (!counted || done == 0) {
+      const tensor::ValueType& declared = ready_->block->slots[step.instruction->outputs[i]].type;
+      *outputs[i] = stack(counted ? std::vector<Value>() : kept[i - carried_count], declared, environment.pool);
     }
   }
 }

@@ -189,6 +189,74 @@ TEST(Session, ALoopOfNoIterationsPassesItsInitialValuesOn) {
   EXPECT_EQ(outputs[1].second.tensor().shape(), Shape({0, 2}));
 }
 
+// Squares of x, as long as the last one is below 100.
+TEST(Session, ALoopThatItsBodyEndsStacksWhatItHas) {
+  Session session(Program::from_text(R"(program 1
+constant 0 float32[1]{100}
+output "last"
+output "all"
+main {
+  slot 0 "trips" int64
+  slot 1 "x" float32[1]
+  slot 2 "last" float32[1]
+  slot 3 "all" float32[?,1]
+  inputs(0, 1)
+  2, 3 = Loop(0, _, 1) block body {
+    slot 0 "i" int64[]
+    slot 1 "go" bool[]
+    slot 2 "x" float32[1]
+    slot 3 "square" float32[1]
+    slot 4 "limit" float32[1]
+    slot 5 "more" bool[1]
+    slot 6 "copy" float32[1]
+    inputs(0, 1, 2)
+    const 4 0
+    3 = Mul(2, 2)
+    5 = Less(3, 4) after(0)
+    6 = Identity(3) after(0)
+    outputs(5, 3, 6)
+  }
+  outputs(2, 3)
+}
+)"),
+                  {.threads = 1});
+  const auto all = [&](std::int64_t trips, float x) {
+    return elements<float>(session.run({{"trips", Tensor::scalar(trips)}, {"x", floats({x})}}), "all");
+  };
+  EXPECT_THAT(all(10, 2), ElementsAre(4, 16, 256));
+  EXPECT_THAT(all(std::numeric_limits<std::int64_t>::max(), 3), ElementsAre(9, 81, 6561));
+  EXPECT_THAT(all(2, 2), ElementsAre(4, 16));
+  EXPECT_THAT(all(0, 2), ElementsAre());
+}
+
+TEST(Session, ALoopOfAKnownNumberOfIterationsHoldsItsScanOutputsOnce) {
+  constexpr std::int64_t kTrips = 32;
+  constexpr std::int64_t kItem = 1 << 18;  // a mebibyte
+  Session session(Program::from_text(R"(program 1
+output "all"
+main {
+  slot 0 "trips" int64
+  slot 1 "x" float32[?]
+  slot 2 "all" float32[?,?]
+  inputs(0, 1)
+  2 = Loop(0, _, 1) captures 1 block body {
+    slot 0 "i" int64[]
+    slot 1 "go" bool[]
+    slot 2 "x" float32[?]
+    slot 3 "item" float32[?]
+    inputs(0, 1, 2)
+    3 = Neg(2)
+    outputs(1, 3)
+  }
+  outputs(2)
+}
+)"),
+                  {.threads = 1});
+  const NamedValues inputs{{"trips", Tensor::scalar(kTrips)}, {"x", Tensor::allocate(ElementType::kFloat32, {kItem})}};
+  const Profile profile = session.profile(inputs, 1);
+  EXPECT_LT(profile.memory().pool_bytes, (kTrips + 6) * kItem * 4);
+}
+
 TEST(Session, ManySessionsOfOneProgramAgreeFromManyThreads) {
   const Program program = Program::from_text(kLoop);
   SessionPool pool(program, 3, {.threads = 2});

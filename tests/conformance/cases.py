@@ -18,6 +18,8 @@ import warnings
 from pathlib import Path
 
 import lanner.backend
+import onnx
+from onnx.backend.test.runner import Runner
 
 FOLDER = Path(__file__).resolve().parent
 FORMS = {
@@ -26,11 +28,46 @@ FORMS = {
 }
 
 
+class WholeRunner(Runner):
+    @classmethod
+    def assert_similar_outputs(cls, ref_outputs, outputs, rtol, atol, model_dir=None):
+        """The suite compares the tensors of a sequence row by row, which fails for scalars: here one by one."""
+        assert len(ref_outputs) == len(outputs)
+        for reference, output in zip(ref_outputs, outputs, strict=True):
+            assert isinstance(reference, (list, tuple)) == isinstance(output, (list, tuple))
+            if isinstance(reference, (list, tuple)):
+                cls.assert_similar_outputs(reference, output, rtol, atol, model_dir)
+            else:
+                super().assert_similar_outputs([reference], [output], rtol, atol, model_dir)
+
+
+def assert_similar(expected, results, *, rtol: float, atol: float):
+    """As the suite compares: raises AssertionError."""
+    WholeRunner.assert_similar_outputs(expected, results, rtol, atol)
+
+
+@functools.cache
+def node_cases() -> list:
+    """The suite's node cases, each with its model, data and tolerances."""
+    from onnx.backend.test.loader import load_model_tests
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of making the data
+        return load_model_tests(kind="node")
+
+
+def nodes_of(graph: onnx.GraphProto):
+    """All nodes of a graph and of the graphs inside."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                yield from nodes_of(inner)
+
+
 @functools.cache
 def functions(form: str) -> dict[str, typing.Callable[[], None]]:
     """What runs each case, by the case's name; raises lanner.Error, or AssertionError for wrong results."""
-    from onnx.backend.test.runner import Runner
-
     class Backend(lanner.backend.LannerBackend):
         @classmethod
         def prepare(cls, model, device="CPU", **options):
@@ -39,18 +76,6 @@ def functions(form: str) -> dict[str, typing.Callable[[], None]]:
         @classmethod
         def is_compatible(cls, model, device="CPU", **options):
             return True  # the suite skips other cases; here they have to be listed
-
-    class WholeRunner(Runner):
-        @classmethod
-        def assert_similar_outputs(cls, ref_outputs, outputs, rtol, atol, model_dir=None):
-            """The suite compares the tensors of a sequence row by row, which fails for scalars: here one by one."""
-            assert len(ref_outputs) == len(outputs)
-            for reference, output in zip(ref_outputs, outputs, strict=True):
-                assert isinstance(reference, (list, tuple)) == isinstance(output, (list, tuple))
-                if isinstance(reference, (list, tuple)):
-                    cls.assert_similar_outputs(reference, output, rtol, atol, model_dir)
-                else:
-                    super().assert_similar_outputs([reference], [output], rtol, atol, model_dir)
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of making the data

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <ranges>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -17,6 +18,12 @@ using program::kNoSlot;
 using program::SlotIndex;
 
 constexpr std::size_t kResidual = 3;  // input of a FusedConv or a FusedMatMul
+
+// Operators that compute each row of the output from the same row of their first input, whatever their attributes are.
+constexpr std::string_view kKeepRowsApart[] = {
+    "Abs",           "AveragePool", "Clip",      "Elu",       "Exp",     "Gelu", "GlobalAveragePool",
+    "GlobalMaxPool", "HardSigmoid", "HardSwish", "LeakyRelu", "MaxPool", "Mish", "Relu",
+    "ResizeLike",    "Sigmoid",     "Sqrt",      "Swish",     "Tanh"};
 
 class RowReader {
  public:
@@ -101,8 +108,36 @@ class RowReader {
       return !has_rows(instruction, 1) && !has_rows(instruction, 2) &&
              others(instruction, 1, [](std::size_t i, const Tensor&) { return i < kResidual; });
     }
-    // Bounds of a Clip and the like.
-    return others(instruction, 1, [](std::size_t, const Tensor&) { return true; });
+    if (op == "Reshape") return is_row_wise_reshape(instruction);
+    if (op == "Transpose") {
+      const std::vector<std::int64_t> perm = instruction.attributes.get_ints("perm");
+      return !perm.empty() && perm[0] == 0;
+    }
+    // The bounds of a Clip are constant.
+    return std::ranges::find(kKeepRowsApart, op) != std::end(kKeepRowsApart) &&
+           others(instruction, 1, [](std::size_t, const Tensor&) { return true; });
+  }
+
+  // The first dimension is copied, or open while the others are as large together as they were.
+  bool is_row_wise_reshape(const Instruction& instruction) const {
+    const Tensor* shape = constant(instruction, 1);
+    const tensor::ValueType& from = block_.slots[instruction.inputs[0]].type;
+    if (shape == nullptr || shape->element_type() != ElementType::kInt64 || shape->element_count() == 0) return false;
+    const std::span wanted = shape->values<std::int64_t>();
+    if (instruction.attributes.get_int("allowzero", 0) != 0 || !from.ranked) return false;
+    if (wanted[0] == 0) return true;
+    if (wanted[0] != -1) return false;
+    double before = 1;
+    double after = 1;
+    for (std::size_t i = 1; i < from.dims.size(); ++i) {
+      if (!from.dims[i].known()) return false;
+      before *= static_cast<double>(from.dims[i].size);
+    }
+    for (std::size_t i = 1; i < wanted.size(); ++i) {
+      if (wanted[i] == 0 && i >= from.dims.size()) return false;
+      after *= static_cast<double>(wanted[i] == 0 ? from.dims[i].size : wanted[i]);
+    }
+    return before == after;
   }
 
   // The values with rows have the same rank; a constant is the same for all rows.

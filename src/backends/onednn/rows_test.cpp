@@ -116,6 +116,17 @@ TEST(Rows, WhatMixesRowsOrMayIsNot) {
        [](BlockWriter& w, program::SlotIndex x) {
          w.output(w.add("Add", {x, w.constant(random_tensor({1, 1, 4}, 1))}));
        }},
+      {"rows joined by a reshape",
+       [](BlockWriter& w, program::SlotIndex x) {
+         w.output(w.add("Reshape", {x, w.constant(Tensor::of<std::int64_t>({2}, {-1, 2}))}));
+       }},
+      {"rows in the columns",
+       [](BlockWriter& w, program::SlotIndex x) {
+         w.output(w.add("Transpose", {x}, {{"perm", std::vector<std::int64_t>{1, 0}}}));
+       }},
+      {"a transpose of everything", [](BlockWriter& w, program::SlotIndex x) { w.output(w.add("Transpose", {x})); }},
+      {"an operator that nobody has looked at",
+       [](BlockWriter& w, program::SlotIndex x) { w.output(w.add("CumSum", {x})); }},
       {"a constant as an output",
        [](BlockWriter& w, program::SlotIndex) { w.output(w.constant(random_tensor({4}, 1))); }},
   };
@@ -124,6 +135,13 @@ TEST(Rows, WhatMixesRowsOrMayIsNot) {
     write(writer, writer.input(open_rows({4})));
     EXPECT_FALSE(is_row_wise(writer.block, writer.constants)) << name;
   }
+  BlockWriter moved;
+  const auto pixels =
+      moved.add("Transpose", {moved.input(open_rows({4, 2, 3}))}, {{"perm", std::vector<std::int64_t>{0, 2, 3, 1}}});
+  moved.block.slots[pixels].type = open_rows({2, 3, 4});
+  moved.output(moved.add("Reshape", {pixels, moved.constant(Tensor::of<std::int64_t>({2}, {-1, 24}))}));
+  moved.output(moved.add("Reshape", {pixels, moved.constant(Tensor::of<std::int64_t>({3}, {0, -1, 4}))}));
+  EXPECT_TRUE(is_row_wise(moved.block, moved.constants)) << "what moves within each row";
   BlockWriter fixed;
   fixed.output(fixed.add("Relu", {fixed.input(Shape{5, 4})}));
   EXPECT_FALSE(is_row_wise(fixed.block, fixed.constants)) << "a number of rows that is known";
