@@ -1,5 +1,7 @@
 // The importer, and the whole compile of what it takes, with all rules and without any; both programs are then run.
 // Nothing but lanner::Error may come out, and no file may be read: a model that is given as bytes has no folder.
+//
+// An input that begins with "{" is the report of a program file, which `lanner explain` reads.
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
@@ -23,10 +25,24 @@ void compile_and_run(std::span<const std::byte> model, const lanner::CompileOpti
   }
 }
 
+void read_report(std::string report) {
+  lanner::program::Program empty;
+  const lanner::Program program(std::make_shared<lanner::vm::LoadedProgram>(std::move(empty), std::move(report)));
+  try {
+    lanner::explain(program, 1);
+  } catch (const lanner::Error&) {
+    // Most texts are no report.
+  }
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const auto bytes = std::as_bytes(std::span(data, size));
+  if (size != 0 && data[0] == '{') {
+    read_report({reinterpret_cast<const char*>(data), size});
+    return 0;
+  }
   const std::uint64_t seed = XXH3_64bits(data, size);
   lanner::CompileOptions all_rules;
   all_rules.min_subgraph = 1;

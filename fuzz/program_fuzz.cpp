@@ -17,7 +17,7 @@
 #include "base/fail.h"
 #include "fuzz/execute.h"
 #include "fuzz/text_mutator.h"
-#include "lanner/compile.h"
+#include "lanner/error.h"
 #include "program/file.h"
 #include "program/text.h"
 #include "program/verify.h"
@@ -127,7 +127,6 @@ void read_file(const std::string& bytes, std::uint64_t seed) {
   try {
     const program::FileContent content = program::read_file(file.path());
     run(content.program, seed);
-    explain(Program::load(file.path()));
   } catch (const Error&) {
     // A file may be wrong in any way.
   }
