@@ -1,5 +1,6 @@
 #include "fuzz/budget.h"
 
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <new>
@@ -10,8 +11,17 @@
 // Both are found by name.
 extern "C" __attribute__((visibility("default"))) const char* __asan_default_options() {
   return "allocator_may_return_null=1:max_allocation_size_mb=64:detect_leaks=0:allocation_context_size=0:"
-         "detect_stack_use_after_return=0";
+         "detect_stack_use_after_return=0:alloc_dealloc_mismatch=0";
 }
+
+// Highway's assertions, which the sanitizers turn on, ask for this; the rest of its library is not linked.
+namespace hwy {
+[[noreturn]] __attribute__((visibility("default"))) void Abort(const char* file, int line, const char* format, ...);
+void Abort(const char* file, int line, const char* format, ...) {
+  std::fprintf(stderr, "FINDING: %s:%d: %s\n", file, line, format);
+  std::abort();
+}
+}  // namespace hwy
 
 void* operator new(std::size_t byte_count) {
   void* const memory =

@@ -63,7 +63,7 @@ def excerpts(text):
     slots = {n: (name, type_) for n, name, type_ in re.findall(r'^  slot (\d+) ("(?:[^"\\]|\\.)*") (.*)$', main, re.MULTILINE)}
     bindings = dict(re.findall(r"^  const (\d+) (\d+)$", main, re.MULTILINE))
     seen = set()
-    for outputs, op, inputs, rest in re.findall(r"^  ([\d_, ]+) = (\w+)\(([^)]*)\)(.*)$", main, re.MULTILINE):
+    for outputs, op, inputs, rest in re.findall(r"^  ([\d_][\d_, ]*) = (\w+)\(([^)]*)\)(.*)$", main, re.MULTILINE):
         if op in seen or rest.endswith("{"):
             continue
         seen.add(op)
