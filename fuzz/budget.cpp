@@ -11,7 +11,7 @@
 // Both are found by name.
 extern "C" __attribute__((visibility("default"))) const char* __asan_default_options() {
   return "allocator_may_return_null=1:max_allocation_size_mb=64:detect_leaks=0:allocation_context_size=0:"
-         "detect_stack_use_after_return=0:alloc_dealloc_mismatch=0";
+         "detect_stack_use_after_return=0";
 }
 
 // Highway's assertions, which the sanitizers turn on, ask for this; the rest of its library is not linked.
@@ -24,10 +24,12 @@ void Abort(const char* file, int line, const char* format, ...) {
 }  // namespace hwy
 
 void* operator new(std::size_t byte_count) {
-  void* const memory =
-      byte_count <= lanner::fuzz::kLargestBlock ? std::malloc(byte_count != 0 ? byte_count : 1) : nullptr;
+  void* const memory = operator new(byte_count, std::nothrow);
   if (memory == nullptr) throw std::bad_alloc();
   return memory;
+}
+void* operator new(std::size_t byte_count, const std::nothrow_t&) noexcept {
+  return byte_count <= lanner::fuzz::kLargestBlock ? std::malloc(byte_count != 0 ? byte_count : 1) : nullptr;
 }
 void operator delete(void* memory) noexcept {
   std::free(memory);

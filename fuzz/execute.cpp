@@ -126,15 +126,16 @@ std::optional<Value> random_value(Random& random, const tensor::ValueType& type)
   using Kind = tensor::ValueType::Kind;
   const auto tensor = [&]() -> std::optional<Tensor> {
     Shape shape;
-    std::int64_t count = 1;
     if (type.dims.size() > Shape::kMaxRank) return std::nullopt;
     const std::size_t rank = type.ranked ? type.dims.size() : random.below(4);
     for (std::size_t i = 0; i < rank; ++i) {
       const bool known = type.ranked && type.dims[i].known();
       shape.push_back(known ? type.dims[i].size : static_cast<std::int64_t>(random.below(6)));
-      if (__builtin_mul_overflow(count, shape[static_cast<int>(i)], &count) || count > kMostElements) {
-        return std::nullopt;
-      }
+    }
+    try {
+      if (shape.element_count() > kMostElements) return std::nullopt;
+    } catch (const Error&) {
+      return std::nullopt;
     }
     const ElementType element = type.element == ElementType::kUndefined ? ElementType::kFloat32 : type.element;
     return random_tensor(random, element, shape);

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/fail.h"
 #include "kernels/kernel.h"
 
 namespace lanner::backends::onednn {
@@ -90,6 +91,11 @@ class RowReader {
       return op != "Concat" || std::ranges::all_of(std::views::iota(std::size_t{0}, instruction.inputs.size()),
                                                    [&](std::size_t i) { return has_rows(instruction, i); });
     }
+    if (op == "Transpose") {
+      const std::vector<std::int64_t> permutation = instruction.attributes.get_ints("perm");
+      return !permutation.empty() && permutation[0] == 0;
+    }
+    if (op == "Reshape") return reshapes_each_row(instruction);
     if (op == "Resize") {
       const Tensor* scales = constant(instruction, 2);
       const bool sized = instruction.inputs.size() > 3 && instruction.inputs[3] != kNoSlot;
@@ -103,6 +109,27 @@ class RowReader {
     }
     // Bounds of a Clip and the like.
     return others(instruction, 1, [](std::size_t, const Tensor&) { return true; });
+  }
+
+  // The result's first dimension is the input's, or what remains where the others hold a row.
+  bool reshapes_each_row(const Instruction& instruction) const {
+    const Tensor* shape = constant(instruction, 1);
+    if (shape == nullptr || shape->rank() != 1 || shape->element_type() != ElementType::kInt64) return false;
+    const std::span<const std::int64_t> wanted = shape->values<std::int64_t>();
+    if (wanted.empty() || instruction.attributes.get_int("allowzero", 0) != 0) return false;
+    if (wanted[0] == 0) return true;
+    const tensor::ValueType& type = block_.slots[instruction.inputs[0]].type;
+    if (wanted[0] != -1 || !type.ranked || type.dims.empty()) return false;
+    Shape row, result;
+    for (const tensor::Dim& dim : std::span(type.dims).subspan(1)) {
+      if (!dim.known() || row.rank() == Shape::kMaxRank) return false;
+      row.push_back(dim.size);
+    }
+    for (const std::int64_t size : wanted.subspan(1)) {
+      if (size < 1 || result.rank() == Shape::kMaxRank) return false;
+      result.push_back(size);
+    }
+    return row.element_count() == result.element_count();
   }
 
   // The values with rows have the same rank; a constant is the same for all rows.
@@ -169,6 +196,10 @@ void run_with_fewer_rows(const Plan& plan, std::int64_t plan_rows, kernels::Kern
   for (int i = 0; i < context.output_count(); ++i) {
     if (!context.wants_output(i)) continue;
     const Tensor& made = outputs[static_cast<std::size_t>(i)].tensor();
+    // The block's types say that it is so, and those of a program file may say anything.
+    if (made.rank() == 0 || made.shape()[0] != plan_rows) {
+      base::invalid("op.shape", "an output of {} rows should have {}", made.shape().to_string(), plan_rows);
+    }
     Tensor& wanted = context.allocate_output(i, ElementType::kFloat32, with_rows(made.shape(), rows));
     std::memcpy(wanted.raw_data(), made.raw_data(), wanted.byte_count());
   }
