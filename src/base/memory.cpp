@@ -25,6 +25,10 @@ void* allocate_memory(std::size_t byte_count) {
   return memory;
 }
 
+void fail_exhausted() {
+  fail(ErrorCode::kResourceExhausted, "memory.exhausted", "out of memory");
+}
+
 std::shared_ptr<void> allocate_shared_memory(std::size_t byte_count) {
   void* memory = allocate_memory(byte_count);
   if (memory == nullptr) {

@@ -5,7 +5,9 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <vector>
 
+#include "base/error_testing.h"
 #include "lanner/error.h"
 
 namespace lanner::base {
@@ -31,6 +33,17 @@ TEST(Memory, SaysWhenThereIsNone) {
       EXPECT_EQ(error.reason(), "memory.exhausted");
     }
   }
+}
+
+TEST(Memory, ContainersThatCannotHaveItAreAnError) {
+  const auto reason = [](std::size_t size) {
+    return testing::reason_of([&] { with_memory_errors([&] { return std::vector<char>(size).size(); }); });
+  };
+  EXPECT_EQ(reason(3), "");
+  EXPECT_EQ(reason(std::numeric_limits<std::size_t>::max()), "memory.exhausted");
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+  EXPECT_EQ(reason(std::numeric_limits<std::size_t>::max() / 4), "memory.exhausted");
+#endif
 }
 
 }  // namespace

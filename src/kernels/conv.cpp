@@ -238,6 +238,12 @@ void convolve(KernelContext& context, const ConvProblem& problem, const T* x, co
   const std::int64_t maps = conv.groups * conv.outputs;
   const std::int64_t plane = window.output[0] * window.output[1] * window.output[2];
   if (conv.batch * maps * plane == 0) return;
+  if (conv.inputs == 0) {
+    // Nothing bounds the kernel's size, and nothing is multiplied with it.
+    std::fill_n(y, conv.batch * maps * plane, T{});
+    if (bias != nullptr) add_bias(context.threads(), conv.batch * maps, maps, plane, bias, y);
+    return;
+  }
   if (is_pointwise(window)) {
     for (std::int64_t i = 0; i < conv.batch * conv.groups; ++i) {
       multiply<T>(context.threads(), conv.outputs, plane, conv.inputs,

@@ -105,5 +105,14 @@ TEST(Conv, RefusesWhatDoesNotFit) {
   EXPECT_EQ(reason_of([&] { run("Conv", {x, w}, attributes({{"group", I{0}}})); }), "op.attribute");
 }
 
+// Weights without elements may have any kernel.
+TEST(Conv, WithoutChannelsIsTheBias) {
+  const Tensor x = Tensor::allocate(ElementType::kFloat32, {1, 0, 1, 1});
+  const Tensor w = Tensor::allocate(ElementType::kFloat32, {2, 0, 30001, 30001});
+  const auto options = attributes({{"pads", Ints{15000, 15000, 15000, 15000}}});
+  EXPECT_THAT(elements<float>(run("Conv", {x, w, vec<float>({3, 4})}, options)), ElementsAre(3, 4));
+  EXPECT_THAT(elements<float>(run("Conv", {x, w}, options)), ElementsAre(0, 0));
+}
+
 }  // namespace
 }  // namespace lanner::kernels::testing

@@ -52,13 +52,12 @@ void for_each_output_row(const Window& window, int threads, std::int64_t planes,
 // Calls tap(depth, height) for each row of the input, by its position, that the windows of an output row read.
 template <typename Tap>
 void for_each_input_row(const Window& window, std::int64_t d, std::int64_t h, Tap&& tap) {
-  for (std::int64_t kd = 0; kd < window.kernel[0]; ++kd) {
+  const Window::Range depths = window.taps_inside(0, d);
+  const Window::Range heights = window.taps_inside(1, h);
+  for (std::int64_t kd = depths.first; kd < depths.last; ++kd) {
     const std::int64_t depth = d * window.stride[0] + kd * window.dilation[0] - window.pad_begin[0];
-    if (depth < 0 || depth >= window.input[0]) continue;
-    for (std::int64_t kh = 0; kh < window.kernel[1]; ++kh) {
-      const std::int64_t height = h * window.stride[1] + kh * window.dilation[1] - window.pad_begin[1];
-      if (height < 0 || height >= window.input[1]) continue;
-      tap(depth, height);
+    for (std::int64_t kh = heights.first; kh < heights.last; ++kh) {
+      tap(depth, h * window.stride[1] + kh * window.dilation[1] - window.pad_begin[1]);
     }
   }
 }
@@ -67,13 +66,15 @@ void for_each_input_row(const Window& window, std::int64_t d, std::int64_t h, Ta
 template <typename T, typename Fold>
 void fold_windows(const Window& window, int threads, std::int64_t planes, const T* x, T* y, T initial, Fold fold) {
   const std::int64_t plane = window.input[0] * window.input[1] * window.input[2];
+  // Of any output of a row.
+  const Window::Range taps{window.taps_inside(2, window.output[2] - 1).first, window.taps_inside(2, 0).last};
   for_each_output_row(window, threads, planes, [&](std::int64_t p, std::int64_t row, std::int64_t d, std::int64_t h) {
     T* out = y + row * window.output[2];
     std::fill_n(out, window.output[2], initial);
     for_each_input_row(window, d, h, [&](std::int64_t depth, std::int64_t height) {
       const T* in = x + p * plane + (depth * window.input[1] + height) * window.input[2];
       const std::int64_t stride = window.stride[2];
-      for (std::int64_t k = 0; k < window.kernel[2]; ++k) {
+      for (std::int64_t k = taps.first; k < taps.last; ++k) {
         const Window::Range range = window.outputs_inside(2, k);
         if (range.first >= range.last) continue;
         const T* from = in + (range.first * stride + k * window.dilation[2] - window.pad_begin[2]);
@@ -101,11 +102,11 @@ void max_with_indices(const Window& window, int threads, std::int64_t planes, bo
     for (std::int64_t w = 0; w < window.output[2]; ++w) {
       T best = lowest<T>();
       std::int64_t index = -1;
+      const Window::Range taps = window.taps_inside(2, w);
       for_each_input_row(window, d, h, [&](std::int64_t depth, std::int64_t height) {
         const T* in = x + p * plane + (depth * window.input[1] + height) * window.input[2];
-        for (std::int64_t k = 0; k < window.kernel[2]; ++k) {
+        for (std::int64_t k = taps.first; k < taps.last; ++k) {
           const std::int64_t width = w * window.stride[2] + k * window.dilation[2] - window.pad_begin[2];
-          if (width < 0 || width >= window.input[2]) continue;
           const T value = in[width];
           if (index >= 0 && !(value > best) && !(value != value && best == best)) continue;
           best = value;
@@ -122,13 +123,14 @@ void max_with_indices(const Window& window, int threads, std::int64_t planes, bo
 // For each output along an axis, how many of its taps count: those inside the input, or inside the padded input.
 std::vector<std::int64_t> count_taps(const Window& window, std::size_t axis, bool include_pad) {
   std::vector<std::int64_t> counts(static_cast<std::size_t>(window.output[axis]));
-  const std::int64_t low = include_pad ? -window.pad_begin[axis] : 0;
-  const std::int64_t high = window.input[axis] + (include_pad ? window.pad_end[axis] : 0);
+  Window padded = window;
+  if (include_pad) {
+    padded.input[axis] += window.pad_begin[axis] + window.pad_end[axis];
+    padded.pad_begin[axis] = 0;
+  }
   for (std::int64_t o = 0; o < window.output[axis]; ++o) {
-    for (std::int64_t k = 0; k < window.kernel[axis]; ++k) {
-      const std::int64_t position = o * window.stride[axis] + k * window.dilation[axis] - window.pad_begin[axis];
-      if (position >= low && position < high) ++counts[static_cast<std::size_t>(o)];
-    }
+    const Window::Range taps = padded.taps_inside(axis, o);
+    counts[static_cast<std::size_t>(o)] = std::max<std::int64_t>(taps.last - taps.first, 0);
   }
   return counts;
 }

@@ -53,6 +53,24 @@ TEST(Pool, NormsAndGlobalForms) {
   EXPECT_EQ(run("GlobalMaxPool", {kImage}).shape(), Shape({1, 1, 1, 1}));
 }
 
+// Only the taps inside the input take time.
+TEST(Pool, ReadsFewTapsOfAnEnormousWindow) {
+  constexpr I kSize = INT32_MAX;
+  const Tensor x = Tensor::of<float>({1, 1, 1, 3}, {4, 8, 6});
+  tensor::Attributes options = attributes({{"kernel_shape", Ints{1, kSize}},
+                                           {"strides", Ints{1, kSize}},
+                                           {"pads", Ints{0, kSize - 1, 0, kSize - 1}}});
+  EXPECT_THAT(elements<float>(run("MaxPool", {x}, options)), ElementsAre(4, 8));
+  const auto out = run_operator("MaxPool", options, std::vector<Tensor>{x}, 2);
+  EXPECT_THAT(elements<I>(out[1].tensor()), ElementsAre(0, 1));
+  EXPECT_THAT(elements<float>(run("AveragePool", {x}, options)), ElementsAre(4, 7));
+  options.set("count_include_pad", I{1});
+  EXPECT_THAT(elements<float>(run("AveragePool", {x}, options)), ElementsAre(4.0f / kSize, 14.0f / kSize));
+  options.set("kernel_shape", Ints{kSize, kSize});
+  options.set("pads", Ints{kSize - 1, kSize - 1, kSize - 1, kSize - 1});
+  EXPECT_EQ(reason_of([&] { run("MaxPool", {x}, options); }), "op.size");
+}
+
 TEST(Pool, RefusesWhatDoesNotFit) {
   EXPECT_EQ(reason_of([] { run("MaxPool", {kImage}); }), "op.attribute");
   EXPECT_EQ(reason_of([] { run("MaxPool", {kImage}, attributes({{"kernel_shape", Ints{2}}})); }), "op.attribute");

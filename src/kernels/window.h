@@ -81,16 +81,25 @@ struct Window {
   std::int64_t extent(std::size_t axis) const { return dilation[axis] * (kernel[axis] - 1) + 1; }
   std::int64_t tap_count() const { return kernel[0] * kernel[1] * kernel[2]; }
 
-  // The outputs [first, last) along an axis for which tap `tap` reads inside the input.
+  // [first, last)
   struct Range {
     std::int64_t first;
     std::int64_t last;
   };
+  // The outputs along an axis for which tap `tap` reads inside the input.
   Range outputs_inside(std::size_t axis, std::int64_t tap) const {
     const std::int64_t offset = tap * dilation[axis] - pad_begin[axis];
     const std::int64_t first = offset >= 0 ? 0 : (-offset + stride[axis] - 1) / stride[axis];
     const std::int64_t last = input[axis] <= offset ? 0 : (input[axis] - offset + stride[axis] - 1) / stride[axis];
     return {std::min(first, output[axis]), std::min(last, output[axis])};
+  }
+
+  // The taps of output `o` along an axis that read inside the input.
+  Range taps_inside(std::size_t axis, std::int64_t o) const {
+    const std::int64_t start = o * stride[axis] - pad_begin[axis];
+    const std::int64_t first = start >= 0 ? 0 : (-start + dilation[axis] - 1) / dilation[axis];
+    const std::int64_t last = input[axis] <= start ? 0 : (input[axis] - start + dilation[axis] - 1) / dilation[axis];
+    return {std::min(first, kernel[axis]), std::min(last, kernel[axis])};
   }
 
   // Shape [batch, channels, output...].
@@ -102,7 +111,8 @@ struct Window {
 };
 
 // The windows of `attributes` with kernel `kernel` over an input of shape `x`. Throws `op.rank`, `op.attribute` where
-// the attributes do not fit the rank, `op.shape` where a window is larger than the padded input.
+// the attributes do not fit the rank, `op.shape` where a window is larger than the padded input, `op.size` where one
+// has more elements than an int32 counts.
 inline Window make_window(const WindowAttributes& attributes, const Shape& x, std::span<const std::int64_t> kernel) {
   Window window;
   window.rank = x.rank() - 2;
@@ -164,6 +174,9 @@ inline Window make_window(const WindowAttributes& attributes, const Shape& x, st
       ++output;
     }
     window.output[axis] = output;
+  }
+  if (window.kernel[0] * window.kernel[1] > INT32_MAX || window.tap_count() > INT32_MAX) {
+    base::invalid("op.size", "a kernel must have at most {} elements, but is [{}]", INT32_MAX, fmt::join(kernel, ","));
   }
   return window;
 }

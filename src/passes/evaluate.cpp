@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "base/fail.h"
+#include "base/memory.h"
 #include "kernels/registry.h"
 
 namespace lanner::passes {
@@ -37,7 +38,8 @@ std::vector<Value> run_node(const Node& node, std::span<const Value* const> inpu
     wanted.push_back(node.outputs[i] == kNoValue ? nullptr : &outputs[i]);
   LimitedMemory memory(limit_bytes);
   kernels::KernelContext context(inputs, wanted, memory, memory, 1);
-  row->make({node.attributes, static_cast<int>(inputs.size()), static_cast<int>(outputs.size())})->run(context);
+  const auto kernel = row->make({node.attributes, static_cast<int>(inputs.size()), static_cast<int>(outputs.size())});
+  base::with_memory_errors([&] { kernel->run(context); });
   return outputs;
 }
 

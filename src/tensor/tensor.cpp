@@ -47,14 +47,21 @@ constexpr ElementTypeRow kElementTypes[] = {
     {ElementType::kInt2, "int2", 2},
 };
 
-// Bytes of `shape` elements of `type`; throws where the product does not fit.
+// Bytes of `shape` elements of `type`; throws where the product does not fit. A tensor without elements is held to the
+// same, with its zeros left out, so that the strides of every tensor there is can be computed.
 std::size_t checked_byte_count(ElementType type, const Shape& shape) {
-  const std::int64_t count = shape.element_count();
-  std::int64_t bytes = 0;
-  if (__builtin_mul_overflow(count, static_cast<std::int64_t>(element_bytes(type)), &bytes) || bytes > INT64_MAX / 8) {
+  std::int64_t bytes = element_bytes(type);
+  bool empty = bytes == 0;
+  bool overflow = false;
+  for (const std::int64_t dim : shape) {
+    if (dim < 0) base::invalid("op.shape", "a dimension must not be negative, but one is {}", dim);
+    empty = empty || dim == 0;
+    overflow = overflow || __builtin_mul_overflow(bytes, dim != 0 ? dim : 1, &bytes);
+  }
+  if (overflow || bytes > INT64_MAX / 8) {
     base::invalid("op.size", "a tensor {}{} is too large to address", element_type_name(type), shape.to_string());
   }
-  return static_cast<std::size_t>(bytes);
+  return empty ? 0 : static_cast<std::size_t>(bytes);
 }
 
 [[noreturn]] void exhausted(std::size_t byte_count) {
@@ -108,6 +115,7 @@ std::int64_t Shape::element_count(int first, int last) const {
   std::int64_t count = 1;
   bool overflow = false;
   for (int i = first; i < last; ++i) {
+    if ((*this)[i] < 0) base::invalid("op.shape", "a dimension must not be negative, but one is {}", (*this)[i]);
     if ((*this)[i] == 0) return 0;
     overflow = overflow || __builtin_mul_overflow(count, (*this)[i], &count);
   }
@@ -154,6 +162,7 @@ Tensor Tensor::allocate(ElementType type, const Shape& shape, Allocator& allocat
 }
 
 Tensor Tensor::wrap(ElementType type, const Shape& shape, void* data, std::shared_ptr<void> owner) {
+  checked_byte_count(type, shape);
   Tensor tensor;
   tensor.type_ = type;
   tensor.shape_ = shape;
@@ -168,6 +177,7 @@ std::size_t Tensor::byte_count() const {
 
 Tensor Tensor::reshaped(const Shape& shape) const {
   assert(shape.element_count() == element_count());
+  checked_byte_count(type_, shape);
   Tensor result = *this;
   result.shape_ = shape;
   return result;

@@ -130,6 +130,22 @@ TEST(Tensor, RefusesWhatCannotBeAddressed) {
   EXPECT_EQ(reason_of([] { Tensor::wrap(ElementType::kFloat32, {INT64_MAX, 4}, nullptr).byte_count(); }), "op.size");
 }
 
+TEST(Tensor, RefusesStridesThatCannotBeComputed) {
+  constexpr std::int64_t kBig = std::int64_t{1} << 40;
+  EXPECT_EQ(reason_of([&] { Tensor::allocate(ElementType::kUint8, {0, kBig, kBig}); }), "op.size");
+  EXPECT_EQ(reason_of([&] { Tensor::wrap(ElementType::kUint8, {kBig, kBig, 0}, nullptr); }), "op.size");
+  const Tensor empty = Tensor::allocate(ElementType::kUint8, {0, kBig});
+  EXPECT_EQ(reason_of([&] { static_cast<void>(empty.reshaped({kBig, 0, kBig})); }), "op.size");
+}
+
+TEST(Tensor, RefusesDimensionsThatHaveBecomeNegative) {
+  Shape shape{2, 3};
+  shape[0] = -2;
+  EXPECT_EQ(reason_of([&] { static_cast<void>(shape.element_count()); }), "op.shape");
+  shape[1] = -3;
+  EXPECT_EQ(reason_of([&] { Tensor::allocate(ElementType::kUint8, shape); }), "op.shape");
+}
+
 TEST(Tensor, SaysThatMemoryIsExhausted) {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
   GTEST_SKIP() << "a sanitizer ends the process instead";

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/fail.h"
+#include "base/memory.h"
 #include "kernels/strided.h"
 #include "vm/lanes.h"
 
@@ -389,10 +390,12 @@ void Frame::run_action(const Action& action, const RunEnvironment& environment) 
       kernels::KernelContext context(inputs_of(action), outputs_of(action), memory, environment.scratch,
                                      action.narrow ? 1 : environment.threads);
       if (action.may_reuse_input) context.allow_reuse();
-      if (action.kernel != nullptr)
-        action.kernel->run(context);
-      else
-        action.step->subgraph->run(context, environment.recorder);
+      base::with_memory_errors([&] {
+        if (action.kernel != nullptr)
+          action.kernel->run(context);
+        else
+          action.step->subgraph->run(context, environment.recorder);
+      });
     }
   } catch (Error& error) {
     error.add_context(fmt::format("in {} '{}'", action.step->label.op, action.step->instruction->name));

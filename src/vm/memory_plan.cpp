@@ -4,6 +4,7 @@
 #include <map>
 #include <numeric>
 
+#include "base/fail.h"
 #include "kernels/registry.h"
 
 namespace lanner::vm {
@@ -16,6 +17,7 @@ using program::kNoSlot;
 using program::SlotIndex;
 
 constexpr std::size_t kAlignment = 64;
+constexpr std::size_t kMostBytes = std::numeric_limits<std::size_t>::max() / 2;
 constexpr std::size_t kNoTask = std::numeric_limits<std::size_t>::max();
 
 // Whether the first output is so related to the first input.
@@ -132,6 +134,11 @@ class Arena {
     if (tail != free_.end()) {
       offset = tail->offset;
       free_.erase(tail);
+    }
+    // Types say how large values will be, and may say anything.
+    if (byte_count > kMostBytes - offset) {
+      base::fail(ErrorCode::kResourceExhausted, "memory.exhausted",
+                 "the program's values take more than can be addressed");
     }
     end_ = offset + byte_count;
     return offset;

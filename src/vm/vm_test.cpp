@@ -1,4 +1,5 @@
 // Sessions on text programs, without the compiler: control flow, memory, errors, threads.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -63,6 +64,23 @@ TEST(Session, RunsNamedInputsInAnyOrderAndFillsDefaults) {
   EXPECT_THAT(elements<float>(second, "sum"), ElementsAre(2, 2, 2, 3));
   EXPECT_THAT(elements<float>(first, "z"), ElementsAre(2, 8, 18, 32)) << "outputs outlive later requests";
   EXPECT_EQ(second[1].second.tensor().shape(), Shape({2, 2}));
+}
+
+// The sum of such sizes wraps around, and places in an arena of a few bytes would follow from it.
+TEST(Session, RefusesTypesThatTakeMoreThanCanBeAddressed) {
+  std::string text = "program 1\noutput \"y\"\nmain {\n  slot 0 \"x\" uint8[1]\n";
+  std::string instructions;
+  std::string list;
+  for (int i = 1; i <= 20; ++i) {
+    text += fmt::format("  slot {} \"\" uint8[1152921504606846975]\n", i);
+    instructions += fmt::format("  {} = BitwiseNot(0)\n", i);
+    list += fmt::format("{}{}", i == 1 ? "" : ", ", i);
+  }
+  text += fmt::format(
+      "  slot 21 \"y\" uint8[20]\n  inputs(0)\n{}  21 = Concat({}) with {{axis=0}} after({})\n  outputs(21)\n}}\n",
+      instructions, list, "0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19");
+  const Program program = Program::from_text(text);
+  EXPECT_EQ(reason_of([&] { Session(program, {.threads = 1}); }), "memory.exhausted");
 }
 
 TEST(Session, OutputsOutliveTheirSession) {

@@ -1,5 +1,8 @@
 #include "backends/onednn/engine.h"
 
+#include <algorithm>
+#include <cstdint>
+
 #include "base/fail.h"
 
 #ifdef LANNER_OPENMP
@@ -36,8 +39,18 @@ bool has_bf16() {
   return found;
 }
 
+// oneDNN keeps dimensions in an int and checks no products, those of padded channels and scratch memory included.
+constexpr std::int64_t kMostElements = std::int64_t{1} << 32;
+
 Dims dims_of(const Shape& shape) {
   if (shape.rank() == 0) return {1};
+  std::int64_t count = 1;
+  for (const std::int64_t dim : shape) {
+    if (dim <= INT32_MAX) count *= std::max<std::int64_t>(dim, 1);
+    if (dim > INT32_MAX || count > kMostElements) {
+      base::invalid("op.size", "a tensor of shape {} is too large for oneDNN", shape.to_string());
+    }
+  }
   return {shape.begin(), shape.end()};
 }
 

@@ -40,6 +40,7 @@ Desc any_desc(const Dims& dims, Number number = Number::f32);
 // The same layout of other numbers.
 Desc in_number(Desc desc, Number number);
 
+// Throws `op.size` for a shape that oneDNN cannot count the elements of.
 Dims dims_of(const Shape& shape);
 
 // Throws `backend.onednn` (kInternal) for a status that is not success.

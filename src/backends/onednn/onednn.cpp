@@ -56,7 +56,7 @@ class Subgraph final : public CompiledSubgraph {
     check_types(context);
     std::vector<Shape> shapes;
     for (int i = 0; i < context.input_count(); ++i) shapes.push_back(context.input(i).shape());
-    if (row_wise_ && shapes[0][0] != 0) {
+    if (row_wise_ && shapes[0].rank() != 0 && shapes[0][0] != 0) {
       const std::int64_t rows = choose_rows(context);
       if (rows != shapes[0][0]) {
         for (Shape& shape : shapes) shape[0] = rows;
@@ -114,7 +114,8 @@ class Subgraph final : public CompiledSubgraph {
     const std::int64_t rows = context.input(0).shape()[0];
     std::size_t bytes = 0;
     for (int i = 0; i < context.input_count(); ++i) {
-      if (context.input(i).shape()[0] != rows) return rows;  // what the operators say to that is clearer
+      const Shape& shape = context.input(i).shape();
+      if (shape.rank() == 0 || shape[0] != rows) return rows;  // what the operators say to that is clearer
       bytes += context.input(i).byte_count();
     }
     const std::lock_guard lock(mutex_);
@@ -150,6 +151,7 @@ class Subgraph final : public CompiledSubgraph {
   static bool has_shapes_but_rows(const Entry& entry, const kernels::KernelContext& context) {
     for (int i = 0; i < context.input_count(); ++i) {
       Shape shape = entry.shapes[static_cast<std::size_t>(i)];
+      if (shape.rank() == 0) return false;
       shape[0] = context.input(i).shape()[0];
       if (shape != context.input(i).shape()) return false;
     }

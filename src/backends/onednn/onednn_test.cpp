@@ -696,6 +696,15 @@ TEST(Onednn, OpenSizesAreBuiltWhenTheyComeAndMemoryStaysFlat) {
   }
 }
 
+// Types of a program file may claim them; oneDNN itself does not check.
+TEST(Onednn, RefusesShapesThatCannotBeCounted) {
+  for (const Shape& shape : {Shape{1, 8, 1, I{1} << 60}, Shape{I{1} << 31, 8, 1, 1}, Shape{65536, 8, 65536, 4}}) {
+    BlockWriter writer;
+    writer.output(writer.add("MaxPool", {writer.input(shape)}, {{"kernel_shape", Ints{1, 1}}}));
+    EXPECT_EQ(base::testing::reason_of([&] { build("onednn", writer); }), "op.size");
+  }
+}
+
 TEST(Onednn, AnEmptyBatchGivesEmptyOutputs) {
   tensor::ValueType type = tensor::ValueType::tensor(ElementType::kFloat32, {1, 3, 32, 32});
   type.dims[0] = {};

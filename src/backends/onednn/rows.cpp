@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/fail.h"
 #include "kernels/kernel.h"
 
 namespace lanner::backends::onednn {
@@ -204,6 +205,10 @@ void run_with_fewer_rows(const Plan& plan, std::int64_t plan_rows, kernels::Kern
   for (int i = 0; i < context.output_count(); ++i) {
     if (!context.wants_output(i)) continue;
     const Tensor& made = outputs[static_cast<std::size_t>(i)].tensor();
+    // The block's types say that it is so, and those of a program file may say anything.
+    if (made.rank() == 0 || made.shape()[0] != plan_rows) {
+      base::invalid("op.shape", "an output of {} rows should have {}", made.shape().to_string(), plan_rows);
+    }
     Tensor& wanted = context.allocate_output(i, ElementType::kFloat32, with_rows(made.shape(), rows));
     std::memcpy(wanted.raw_data(), made.raw_data(), wanted.byte_count());
   }

@@ -127,6 +127,10 @@ TEST(Rows, WhatMixesRowsOrMayIsNot) {
       {"a transpose of everything", [](BlockWriter& w, program::SlotIndex x) { w.output(w.add("Transpose", {x})); }},
       {"an operator that nobody has looked at",
        [](BlockWriter& w, program::SlotIndex x) { w.output(w.add("CumSum", {x})); }},
+      {"all rows in one",
+       [](BlockWriter& w, program::SlotIndex x) {
+         w.output(w.add("Reshape", {x, w.constant(Tensor::of<std::int64_t>({2}, {1, -1}))}));
+       }},
       {"a constant as an output",
        [](BlockWriter& w, program::SlotIndex) { w.output(w.constant(random_tensor({4}, 1))); }},
   };
@@ -142,6 +146,14 @@ TEST(Rows, WhatMixesRowsOrMayIsNot) {
   moved.output(moved.add("Reshape", {pixels, moved.constant(Tensor::of<std::int64_t>({2}, {-1, 24}))}));
   moved.output(moved.add("Reshape", {pixels, moved.constant(Tensor::of<std::int64_t>({3}, {0, -1, 4}))}));
   EXPECT_TRUE(is_row_wise(moved.block, moved.constants)) << "what moves within each row";
+  for (const std::vector<std::int64_t>& shape : {std::vector<std::int64_t>{0, 2, -1}, {-1, 4, 1}, {-1, 2, 2}}) {
+    BlockWriter writer;
+    const auto turned =
+        writer.add("Transpose", {writer.input(open_rows({2, 2}))}, {{"perm", std::vector<std::int64_t>{0, 2, 1}}});
+    writer.block.slots[turned].type = open_rows({2, 2});
+    writer.output(writer.add("Reshape", {turned, writer.constant(Tensor::of<std::int64_t>({3}, shape))}));
+    EXPECT_TRUE(is_row_wise(writer.block, writer.constants)) << shape[0] << ", " << shape[1];
+  }
   BlockWriter fixed;
   fixed.output(fixed.add("Relu", {fixed.input(Shape{5, 4})}));
   EXPECT_FALSE(is_row_wise(fixed.block, fixed.constants)) << "a number of rows that is known";
@@ -201,6 +213,21 @@ TEST(Rows, APlanForMoreRowsGivesTheSameBits) {
       }
     }
   }
+}
+
+// A program file's types may be wrong: the result is an error then, or that of the operators.
+TEST(Rows, WrongTypesAreNoHarm) {
+  BlockWriter writer;
+  const auto x = writer.input(open_rows({2, 2}));
+  const auto flat = writer.add("Reshape", {x, writer.constant(Tensor::of<std::int64_t>({1}, {-1}))});
+  writer.block.slots[flat].type = open_rows({4});
+  writer.output(writer.add("Reshape", {flat, writer.constant(Tensor::of<std::int64_t>({3}, {-1, 2, 2}))}));
+  const auto subgraph = build("onednn", writer);
+  for (const std::int64_t rows : {3, 9, 5}) {
+    const Tensor input = random_tensor({rows, 2, 2}, 1);
+    EXPECT_EQ(run(*subgraph, {input}, 1)[0].shape(), input.shape());
+  }
+  EXPECT_EQ(run(*subgraph, {random_tensor({4}, 1)}, 1)[0].shape(), Shape({1, 2, 2}));
 }
 
 TEST(Rows, AnyOrderOfSizesGivesTheSameBitsAndMemoryStaysFlat) {
