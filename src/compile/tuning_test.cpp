@@ -185,6 +185,26 @@ TEST_F(TuningTest, OpenShapesAreNotMeasured) {
   for (const json& row : explained(program)) EXPECT_EQ(row.at("reason"), "open");
 }
 
+TEST_F(TuningTest, OpenShapesAreMeasuredAsInTheSample) {
+  ValueType open = kInput;
+  open.dims[2] = {};
+  program::Program program = program_of(open);
+  const std::string input = program.main.slots[program.main.inputs[0]].name;
+  const NamedValues sample{{input, random_tensor({1, 16, 24, 20}, 4)}};
+  report_ = tune_program(program, kNoReport, {.level = TuneLevel::kFull, .threads = 1, .sample = &sample});
+  const json tuning = json::parse(report_).at("tuning");
+  EXPECT_EQ(tuning.at("input_shapes"), json::parse("[[[1, 16, 24, 20]]]"));
+  EXPECT_EQ(tuning.at("backends").at("onednn").at("problems").size(), 3U);
+  EXPECT_EQ(tuned_for(program), onednn().tuning_target());
+  EXPECT_FALSE(program.main.slots[program.main.inputs[0]].type.static_shape().has_value()) << "it stays open";
+  for (const json& row : explained(program)) {
+    EXPECT_EQ(row.at("reason"), "measured");
+    EXPECT_THAT(row.at("problem").get<std::string>(), ::testing::HasSubstr("x24x20 by "));
+  }
+  const NamedValues wrong{{"z", random_tensor({1}, 4)}};
+  EXPECT_EQ(reason_of([&] { tune_program(program, kNoReport, {.threads = 1, .sample = &wrong}); }), "input.unknown");
+}
+
 TEST_F(TuningTest, ExplainsWhereNothingWasMeasured) {
   program::Program program = program_of(kInput);
   json rows = explained(program);
@@ -243,7 +263,9 @@ TEST_F(TuningTest, ReportsFromAnywhere) {
     EXPECT_TRUE(tune(program, TuneLevel::kFast, report).is_object());
   for (const char* report : {"", "[1", R"({"tuning": 1})", R"({"tuning": {"backends": {}}})",
                              R"({"tuning": {"backends": {"onednn": {}}, "peak_gflops": 1}})",
-                             R"({"tuning": {"backends": {}, "peak_gflops": "high"}})"}) {
+                             R"({"tuning": {"backends": {}, "peak_gflops": "high"}})",
+                             R"({"tuning": {"backends": {}, "peak_gflops": 1, "input_shapes": [["a"]]}})",
+                             R"({"tuning": {"backends": {}, "peak_gflops": 1, "input_shapes": [[[-1]]]}})"}) {
     EXPECT_EQ(reason_of([&] { explain_algorithms(program, report, 1); }), "report.invalid") << report;
   }
   json report = json::parse(kNoReport);
