@@ -55,7 +55,8 @@ def measure(model, options, folder):
     files = files_of(model, runtimes, options, folder)
     runtimes = [runtime for runtime in runtimes if files[runtime][0]]
     start = time.perf_counter()
-    compiled(model.make(), options.threads, files["lanner"][0], precision=options.precision, tune="fast")
+    compiled(model.make(), options.threads, files["lanner"][0], precision=options.precision, tune="fast",
+             samples=model.inputs())
     compile_ms = 1e3 * (time.perf_counter() - start)
 
     def load(runtime):

@@ -135,6 +135,7 @@ class ProductBuilder {
       for (const ProductAlgorithm& row : kProductAlgorithms) {
         if (is_candidate(row)) choice.candidates.push_back({std::string(row.name), expected(row)});
       }
+      std::ranges::stable_sort(choice.candidates, {}, &Choice::Candidate::expected);
       choice.algorithm = result->name;
       builder_.offer(std::move(choice));
     }

@@ -55,6 +55,46 @@ Measurement made_up(const Choice& choice, std::string_view fastest, TuneLevel le
   return measurement;
 }
 
+// A quick measurement takes the first few.
+TEST(Tuning, CandidatesAreInTheOrderOfTheirExpectations) {
+  BlockWriter writer;
+  const auto conv =
+      writer.add("Conv", {writer.input({1, 32, 40, 40}), writer.constant(random_tensor({64, 32, 3, 3}, 1))},
+                 {{"precision", std::string("bf16")}, {"pads", std::vector<std::int64_t>(4, 1)}});
+  writer.output(conv);
+  writer.output(writer.add("MatMul", {writer.input({500, 800}), writer.constant(random_tensor({800, 300}, 2))},
+                           {{"precision", std::string("bf16")}}));
+  for (const Choice& choice : choices_of(writer)) {
+    EXPECT_GT(choice.candidates.size(), 3U);
+    EXPECT_EQ(choice.algorithm, choice.candidates.front().algorithm) << choice.problem;
+    EXPECT_TRUE(std::ranges::is_sorted(choice.candidates, {}, [](const Choice::Candidate& candidate) {
+      return priced(candidate.expected, candidate.weight_bytes);
+    })) << choice.problem;
+  }
+}
+
+// Little is gained by a lot of memory.
+TEST(Tuning, MemoryHasAPrice) {
+  BlockWriter writer;
+  writer.output(writer.add("Conv",
+                           {writer.input({1, 512, 38, 38}), writer.constant(random_tensor({512, 512, 3, 3}, 1))},
+                           {{"pads", std::vector<std::int64_t>(4, 1)}}));
+  const Choice choice = choices_of(writer)[0];
+  if (choice.candidates.size() < 2) GTEST_SKIP() << "no Winograd on this CPU";
+  const auto chosen = [&](double transformed_us) {
+    Measurement measurement{{}, TuneLevel::kFull};
+    for (const Choice::Candidate& candidate : choice.candidates) {
+      const std::string& name = candidate.algorithm;
+      const double us = name == "winograd-f4" ? transformed_us : name == "winograd-f4-plain" ? 100.0 : 1000.0;
+      measurement.timings.push_back({name, us});
+    }
+    Measurements measurements{{choice.problem, measurement}};
+    return backend().tune(writer.block, writer.constants, {.threads = 1, .level = TuneLevel::kFull}, measurements)[0];
+  };
+  EXPECT_EQ(chosen(95).algorithm, "winograd-f4-plain") << "36 MiB instead of 9 for 5 %";
+  EXPECT_EQ(chosen(70).algorithm, "winograd-f4");
+}
+
 TEST(Tuning, SmallMemoryLeavesOutTransformedWeights) {
   BlockWriter writer = network();
   const std::vector<Choice> fast = choices_of(writer);
