@@ -38,7 +38,7 @@ def measure(model, options, folder):
     results = {}
     workers = {}
     for sessions, threads in arrangements(options.cpus):
-        program = compiled(path, threads, folder / f"{threads}.lanner")
+        program = compiled(path, threads, folder / f"{threads}.lanner", tune="fast", samples=model.inputs())
         for runtime in RUNTIMES:
             worker = Worker(runtime, inputs)
             file = str(program if runtime == "lanner" else path)
