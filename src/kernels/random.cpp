@@ -1,4 +1,4 @@
-// Random numbers: RandomUniform, RandomNormal, both with "Like", Multinomial and Dropout.
+// Random numbers: RandomUniform, RandomNormal, both with "Like", Bernoulli, Multinomial and Dropout.
 //
 // With a seed, every run gives the same numbers on every machine: those of NumPy's RandomState, which ONNX's reference
 // uses (the Mersenne Twister, 53 bits a number; normal numbers by the polar method). Without one, a kernel takes a seed
@@ -198,6 +198,31 @@ std::unique_ptr<Kernel> make_Multinomial(const KernelInfo& info) {
         Numbers numbers = source.next();
         for (std::int64_t i = 0; i < logits.shape()[0]; ++i) {
           draw_classes(numbers, logits.data<T>() + i * classes, classes, samples, y.data<Index>() + i * samples);
+        }
+      });
+    });
+  });
+}
+
+// 1 with the probability that each element of the input is, else 0. What ONNX says of it as a function draws 1 with the
+// probability of the opposite.
+std::unique_ptr<Kernel> make_Bernoulli(const KernelInfo& info) {
+  return make_kernel([given = parse_type(info.attributes), source = Source(info.attributes)](KernelContext& context) {
+    const Tensor& p = context.input(0);
+    const ElementType type = given != ElementType::kUndefined ? given : p.element_type();
+    using Outputs = decltype(tensor::NumericAndBoolTypes{} + tensor::HalfTypes{});
+    tensor::dispatch(RandomTypes{}, p.element_type(), "Bernoulli", [&]<typename T>() {
+      tensor::dispatch(Outputs{}, type, "the output of Bernoulli", [&]<typename Y>() {
+        Tensor& y = context.allocate_output(0, type, p.shape());
+        Numbers numbers = source.next();
+        for (std::int64_t i = 0; i < p.element_count(); ++i) {
+          const auto probability = static_cast<double>(p.data<T>()[i]);
+          if (!(probability >= 0 && probability <= 1)) {
+            base::invalid("op.value", "a probability must be in [0, 1], but one is {}", probability);
+          }
+          // NumPy draws the rarer of the two.
+          const double number = probability == 0 ? 0 : numbers.uniform();
+          y.data<Y>()[i] = Y(probability <= 0.5 ? number > 1 - probability : number <= probability);
         }
       });
     });

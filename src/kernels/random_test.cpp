@@ -85,6 +85,21 @@ TEST(Random, RefusesNonsense) {
   EXPECT_EQ(reason_of([] { run("RandomNormalLike", {vec<I>({1})}); }), "op.type");
 }
 
+TEST(Bernoulli, DrawsByProbability) {
+  const Tensor p = vec<double>({0.3, 0.7, 0.5, 0.9, 0.1, 0.6, 0, 1});
+  EXPECT_THAT(elements<double>(run("Bernoulli", {p}, attributes({{"seed", 0.0f}}))),
+              ElementsAre(0, 0, 1, 1, 0, 0, 0, 1));
+  Tensor half = Tensor::allocate(ElementType::kFloat32, {10000});
+  std::ranges::fill(half.values<float>(), 0.2f);
+  const Tensor drawn =
+      run("Bernoulli", {half}, attributes({{"seed", 1.0f}, {"dtype", static_cast<I>(ElementType::kBool)}}));
+  EXPECT_NEAR(std::ranges::count(elements<bool>(drawn), true), 2000, 200);
+  EXPECT_EQ(run("Bernoulli", {run("Cast", {p}, attributes({{"to", I{10}}}))}).type_string(), "float16[8]");
+  EXPECT_EQ(reason_of([] { run("Bernoulli", {vec<float>({1.5f})}); }), "op.value");
+  EXPECT_EQ(reason_of([] { run("Bernoulli", {vec<float>({NAN})}); }), "op.value");
+  EXPECT_EQ(reason_of([] { run("Bernoulli", {vec<I>({1})}); }), "op.type");
+}
+
 TEST(Multinomial, DrawsByProbability) {
   constexpr float kNever = -std::numeric_limits<float>::infinity();
   const Tensor logits =

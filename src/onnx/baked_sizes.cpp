@@ -319,7 +319,7 @@ class Graphs {
       result.push_back(copies ? from[i] : wanted[i]);
       if (result.back() >= 0) rest *= static_cast<double>(result.back());
     }
-    if (rest == 0 || total == 0) return std::nullopt;
+    if (rest == 0 || total == 0 || total / rest > 0x1p62) return std::nullopt;
     for (std::int64_t& dim : result) {
       if (dim < 0) dim = static_cast<std::int64_t>(total / rest);
     }

@@ -334,6 +334,10 @@ Tensor Scanner::tensor_elements(ElementType type, const Shape& shape) {
 Tensor Scanner::tensor() {
   const ValueType type = value_type();
   const std::optional<Shape> shape = type.static_shape();
+  if (!shape && type.is_tensor() && type.ranked && type.dims.size() <= Shape::kMaxRank &&
+      std::ranges::all_of(type.dims, &Dim::known)) {
+    base::invalid("op.size", "a tensor of type {} has more elements than can be counted", type.to_string());
+  }
   if (!shape || type.element == ElementType::kUndefined) fail("a tensor type with every dimension known");
   expect("{");
   Tensor result = tensor_elements(type.element, *shape);

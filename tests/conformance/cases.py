@@ -1,9 +1,10 @@
 """The cases of onnx.backend.test and the lists of those that fail: what the tests and triage.py share.
 
 All cases of the kinds node, simple, pytorch-converted and pytorch-operator run, with the suite's own data, comparison
-and tolerances, in two forms: `native`, on native kernels without any rewrite rule, and `full`, with all rules and with
-oneDNN wherever it takes an operator. The kind "real", whole networks, runs in the second form alone, which is fast enough
-for them; the package has them with constants as weights, so nothing is downloaded.
+and tolerances, in three forms: `native`, on native kernels without any rewrite rule, `full`, with all rules and with
+oneDNN wherever it takes an operator, and `open`, the same without the sizes of inputs and outputs, so that all of them are
+only known when the data come. The kind "real", whole networks, runs in the second form alone, which is fast enough for
+them; the package has them with constants as weights, so nothing is downloaded.
 """
 
 import atexit
@@ -25,6 +26,7 @@ FOLDER = Path(__file__).resolve().parent
 FORMS = {
     "native": {"disable_rules": ["all"], "deny": ["@onednn"], "threads": 1},
     "full": {"min_subgraph": 1, "threads": 2},
+    "open": {"min_subgraph": 1, "threads": 2},
 }
 
 
@@ -44,6 +46,24 @@ class WholeRunner(Runner):
 def assert_similar(expected, results, *, rtol: float, atol: float):
     """As the suite compares: raises AssertionError."""
     WholeRunner.assert_similar_outputs(expected, results, rtol, atol)
+
+
+def without_sizes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with inputs and outputs of any size, but of the rank that they have."""
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    for info in (*result.graph.input, *result.graph.output):
+        _forget_sizes(info.type)
+    return result
+
+
+def _forget_sizes(kind: onnx.TypeProto):
+    which = kind.WhichOneof("value")
+    if which in ("sequence_type", "optional_type"):
+        _forget_sizes(getattr(kind, which).elem_type)
+    elif which == "tensor_type":
+        for dim in kind.tensor_type.shape.dim:
+            dim.Clear()
 
 
 @functools.cache
@@ -71,7 +91,7 @@ def functions(form: str) -> dict[str, typing.Callable[[], None]]:
     class Backend(lanner.backend.LannerBackend):
         @classmethod
         def prepare(cls, model, device="CPU", **options):
-            return super().prepare(model, device, **FORMS[form], **options)
+            return super().prepare(without_sizes(model) if form == "open" else model, device, **FORMS[form], **options)
 
         @classmethod
         def is_compatible(cls, model, device="CPU", **options):
@@ -122,6 +142,12 @@ def read_list(name: str) -> list[Entry]:
             raise ValueError(f"{name}:{number}: a line is 'GLOB[@FORM] reason', with a form of {', '.join(FORMS)}")
         entries.append(Entry(match[1], match[2] or "", match[3]))
     return entries
+
+
+def passes(name: str) -> bool:
+    """Whether a case of known sizes is in no list."""
+    entries = read_list("unsupported.txt") + read_list("expected_failures.txt")
+    return not any(find(entries, form, name) for form in ("native", "full"))
 
 
 def find(entries: list[Entry], form: str, name: str) -> Entry | None:

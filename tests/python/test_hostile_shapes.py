@@ -11,7 +11,7 @@ import pytest
 
 onnx = pytest.importorskip("onnx")
 
-from onnx import helper, numpy_helper  # noqa: E402
+from onnx import helper, numpy_helper, parser  # noqa: E402
 
 import lanner  # noqa: E402
 
@@ -212,3 +212,18 @@ def test_hostile(name, constants):
     assert grown_kib < 64 * 1024
 
 
+
+
+def test_a_loop_of_many_iterations_has_no_room_for_their_results():
+    """The result's size is known before the first iteration, so that nobody waits for the last."""
+    model = parser.parse_model('''<ir_version: 10, opset_import: ["" : 21]>
+        g (int64 trips, float x) => (float[n] y) <bool go = {1}> {
+          y = Loop(trips, go)<body: graph = b (int64 i, bool again) => (bool again_out, float item) {
+            again_out = Identity(again) item = Neg(x) }>
+        }''')
+    run = lanner.compile(model).run
+    assert run({"trips": scalar(3), "x": scalar(2, np.float32)})["y"].tolist() == [-2, -2, -2]
+    for trips in (MUCH, HUGE):
+        with pytest.raises(lanner.Error) as raised:
+            run({"trips": scalar(trips), "x": scalar(2, np.float32)})
+        assert raised.value.reason in SIZES
