@@ -87,8 +87,12 @@ template <typename FirstRow, typename Panel, typename MakeReader, typename Finis
 void multiply_tiles(KernelContext& context, const PackedLeft& left, const ProductSizes& sizes, bool sums_columns,
                     FirstRow&& first_row, Panel&& panel_of, MakeReader&& make_reader, Finish&& finish) {
   constexpr std::int64_t kRowBlock = 24;
+  // Products that take less than waking a thread are one thread's.
+  constexpr double kSmallProduct = 1 << 21;
   const IntegerProductLoops& loops = left.loops();
-  const std::int64_t threads = context.threads();
+  const double work = static_cast<double>(sizes.count) * static_cast<double>(sizes.rows) *
+                      static_cast<double>(sizes.columns) * static_cast<double>(left.depth() + 16);
+  const int threads = work < kSmallProduct ? 1 : context.threads();
   const std::int64_t in_row = (sizes.columns + loops.panel_columns - 1) / loops.panel_columns;
   const std::int64_t panels = sizes.count * in_row;
   if (panels == 0 || sizes.rows == 0) return;
@@ -108,7 +112,7 @@ void multiply_tiles(KernelContext& context, const PackedLeft& left, const Produc
     const std::int64_t depth_parts = (4 * threads + panels - 1) / panels;
     const std::int64_t step = std::max<std::int64_t>((left.depth() / depth_parts + 63) / 64 * 64, 64);
     const std::int64_t steps = (left.depth() + step - 1) / step;
-    base::parallel_for(context.threads(), panels * steps, 1, [&](std::int64_t begin, std::int64_t end) {
+    base::parallel_for(threads, panels * steps, 1, [&](std::int64_t begin, std::int64_t end) {
       auto pack = make_reader();
       for (std::int64_t item = begin; item < end; ++item) {
         const std::int64_t column = column_of(item / steps);
@@ -120,7 +124,7 @@ void multiply_tiles(KernelContext& context, const PackedLeft& left, const Produc
     });
   }
   const PackedLeft ones = row_of_ones(context.allocator(), sums_columns ? left.depth() : 0);
-  base::parallel_for(context.threads(), panels * parts, 1, [&](std::int64_t begin, std::int64_t end) {
+  base::parallel_for(threads, panels * parts, 1, [&](std::int64_t begin, std::int64_t end) {
     auto pack = make_reader();
     Tensor own;
     std::vector<std::int32_t> sums(static_cast<std::size_t>((kRowBlock + 1) * loops.panel_columns));

@@ -496,6 +496,7 @@ void convolve_channels(KernelContext& context, const PaddedConv& conv, const std
                        std::uint8_t flip, const PackedLeft& weights, const Channels& channels, bool sums_columns,
                        const Output& output) {
   const IntegerProductLoops& loops = weights.loops();
+  const std::int64_t size = Shape{conv.depth, conv.height, conv.phases, conv.pitch}.element_count();
   const std::int64_t height = conv.window.output[1];
   const std::int64_t width = conv.window.output[2];
   const bool dense = conv.window.stride[1] == 1 && conv.phases == 1;
@@ -506,7 +507,6 @@ void convolve_channels(KernelContext& context, const PaddedConv& conv, const std
   const std::vector<std::int64_t> offsets = conv.tap_offsets();
   const auto taps = static_cast<std::int64_t>(offsets.size());
   const PackedLeft ones = row_of_ones(context.allocator(), taps);
-  const std::int64_t size = Shape{conv.depth, conv.height, conv.phases, conv.pitch}.element_count();
   const std::int64_t plane = conv.window.output[0] * height * width;
   // Channels that are copied at a time.
   const std::int64_t copied = std::clamp<std::int64_t>(8192 / size, 1, conv.groups);
@@ -656,9 +656,10 @@ class IntegerConvolution {
     const Tensor* const w_zero_point = context.optional_input(inputs_.w_zero_point);
     check_zero_point(x, x_zero_point, "x");
     check_zero_point(w, w_zero_point, "w");
+    const ConvProblem problem = make_conv_problem(attributes_, x.shape(), w.shape());
     if (x_zero_point != nullptr) require_single(*x_zero_point, "x_zero_point");
     check_channel_parameter(w.shape()[0], w_zero_point, "w_zero_point");
-    return make_conv_problem(attributes_, x.shape(), w.shape());
+    return problem;
   }
 
   // `bias` and `factors`, one for each output channel, may be absent.

@@ -374,6 +374,36 @@ TEST(QuantizedConvolutions, AreExactOnRandomProblems) {
   });
 }
 
+// Large enough for several threads, which share panels where there are few.
+TEST(QuantizedConvolutions, DoNotDependOnThreads) {
+  for_each_instruction_set(integer_product_loops_of_cpu(), [] {
+    Random random(7);
+    for (const Shape& x_shape : {Shape{1, 16, 30, 30}, Shape{1, 200, 7, 7}, Shape{2, 64, 14, 14}}) {
+      const Tensor x = random_bytes(random, x_shape, false);
+      const Tensor w = random_bytes(random, {50, x_shape[1], 3, 3}, false);
+      const std::vector<Tensor> inputs{x, w, random_bytes(random, {}, false), random_bytes(random, {50}, false)};
+      const auto settings = attributes({{"pads", std::vector<I>{1, 1, 1, 1}}});
+      const auto one = elements<std::int32_t>(run("ConvInteger", inputs, settings, 1));
+      ASSERT_EQ(elements<std::int32_t>(run("ConvInteger", inputs, settings, 3)), one);
+    }
+  });
+}
+
+TEST(QuantizedMatrixProducts, DoNotDependOnThreads) {
+  for_each_instruction_set(integer_product_loops_of_cpu(), [] {
+    Random random(8);
+    for (const I columns : {30, 1000}) {
+      const std::vector<Tensor> inputs{random_bytes(random, {80, 1100}, true),
+                                       random_bytes(random, {1100, columns}, true), random_bytes(random, {80}, true),
+                                       random_bytes(random, {columns}, true)};
+      const auto one = elements<std::int32_t>(run("MatMulInteger", inputs, {}, 1));
+      for (const bool constant : {false, true}) {
+        ASSERT_EQ(elements<std::int32_t>(run_twice("MatMulInteger", inputs, {}, 3, constant)), one);
+      }
+    }
+  });
+}
+
 TEST(QuantizedMatrixProducts, AreExactOnRandomProblems) {
   for_each_instruction_set(integer_product_loops_of_cpu(), [] {
     Random random(6);

@@ -371,8 +371,8 @@ std::vector<Weights<float>> constant_weights(const KernelInfo& info, const Setti
 
 // ---- one direction ------------------------------------------------------------------------------------------------
 
-// Products that are worth a thread.
-constexpr std::int64_t kProductGrain = 131072;
+// Products that are worth waking a thread for.
+constexpr std::int64_t kProductGrain = 1 << 19;
 
 // One direction of a run: its weights and states. A state is [batch, hidden], whatever the layout of the inputs is.
 // Threads share a step by columns of the state: each computes all gates of its own.
