@@ -7,7 +7,7 @@ bench/README.md.
 The dense part is what convolutions and matrix products take. Its lower bound is the larger of two times: the products and
 sums that its algorithms need (a Winograd convolution with tiles of 4 × 4 needs a quarter of the direct one's, with tiles of
 2 × 2 four ninths; with a stride of 2, 9/16 and 25/36) at the peak rate that `lanner explain` measures, and reading the weights once from memory at the rate
-that this script measures. Of models whose sizes are open when they are compiled the products are not known.
+that this script measures.
 """
 
 import argparse
@@ -62,7 +62,8 @@ def measure(model, options, gb_per_second):
         program, inputs = Path(folder) / "model.lanner", Path(folder) / "inputs.npz"
         np.savez(inputs, **model.inputs())
         threads = ["--threads", str(options.threads)]
-        subprocess.run([LANNER, "compile", model.make(), "-o", program, *threads], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([LANNER, "compile", model.make(), "-o", program, "--samples", inputs, *threads], check=True,
+                       stdout=subprocess.DEVNULL)
         profile = json_of("profile", program, "--inputs", inputs, "--runs", str(options.runs), *threads)
         explained = json.loads(subprocess.run(
             [LANNER, "explain", program, "--json", *threads], check=True, capture_output=True, text=True).stdout)

@@ -5,6 +5,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <span>
+
+#include "kernels/loops_of_cpu.h"
 
 namespace lanner::kernels {
 
@@ -54,5 +57,14 @@ struct ImageEpilogue {
   ImageActivation activation;
   std::size_t channels = 0;  // how many of the lanes exist
 };
+
+// Of what was compiled, the loops for blocks of `lanes` channels; null where this CPU or this build has none.
+template <typename Loops>
+const Loops* find_loops(std::span<const LoopsRow<Loops>> rows, std::size_t lanes) {
+  for (const LoopsRow<Loops>& row : rows) {
+    if (row.loops->lanes == lanes && row.supported()) return row.loops;
+  }
+  return nullptr;
+}
 
 }  // namespace lanner::kernels

@@ -179,12 +179,5 @@ std::span<const LoopsRow<DepthwiseLoops>> depthwise_loops_rows() {
   return std::span(kRows).first(kRows.size() - 1);
 }
 
-const DepthwiseLoops* find_depthwise_loops(std::size_t lanes) {
-  for (const LoopsRow<DepthwiseLoops>& row : depthwise_loops_rows()) {
-    if (row.loops->lanes == lanes && row.supported()) return row.loops;
-  }
-  return nullptr;
-}
-
 }  // namespace lanner::kernels
 #endif

@@ -37,7 +37,5 @@ struct DepthwiseLoops {
 
 // Those that were compiled, best first; none on a CPU family that has no form here.
 std::span<const LoopsRow<DepthwiseLoops>> depthwise_loops_rows();
-// The loops for blocks of `lanes` channels, null where this CPU or this build has none.
-const DepthwiseLoops* find_depthwise_loops(std::size_t lanes);
 
 }  // namespace lanner::kernels

@@ -502,12 +502,5 @@ std::span<const WinogradLoopsRow> winograd_loops_rows() {
   return std::span(kRows).first(kRows.size() - 1);
 }
 
-const WinogradLoops* find_winograd_loops(std::size_t lanes) {
-  for (const WinogradLoopsRow& row : winograd_loops_rows()) {
-    if (row.loops->lanes == lanes && row.supported()) return row.loops;
-  }
-  return nullptr;
-}
-
 }  // namespace lanner::kernels
 #endif

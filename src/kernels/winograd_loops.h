@@ -132,7 +132,5 @@ using WinogradLoopsRow = LoopsRow<WinogradLoops>;
 
 // Those that were compiled, best first; none on a CPU family that has no form here.
 std::span<const WinogradLoopsRow> winograd_loops_rows();
-// The loops for blocks of `lanes` channels, null where this CPU or this build has none.
-const WinogradLoops* find_winograd_loops(std::size_t lanes);
 
 }  // namespace lanner::kernels

@@ -149,12 +149,13 @@ WinogradStorage storage_of(Algorithm algorithm) {
 }
 
 const kernels::WinogradLoops* winograd_loops() {
-  static const kernels::WinogradLoops* const loops = kernels::find_winograd_loops(has_avx512() ? 16 : 8);
+  static const kernels::WinogradLoops* const loops = kernels::find_loops(kernels::winograd_loops_rows(), has_avx512() ? 16 : 8);
   return loops;
 }
 
 const kernels::DepthwiseLoops* depthwise_loops() {
-  static const kernels::DepthwiseLoops* const loops = kernels::find_depthwise_loops(has_avx512() ? 16 : 8);
+  static const kernels::DepthwiseLoops* const loops =
+      kernels::find_loops(kernels::depthwise_loops_rows(), has_avx512() ? 16 : 8);
   return loops;
 }
 

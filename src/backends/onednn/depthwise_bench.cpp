@@ -78,7 +78,7 @@ void run(benchmark::State& state, const Layer& layer, bool is_own, int threads) 
   const Memory bias(primitive.bias_desc());
   const Memory output(primitive.dst_desc());
   if (is_own) {
-    const kernels::DepthwiseLoops* loops = kernels::find_depthwise_loops(has_avx512() ? 16 : 8);
+    const kernels::DepthwiseLoops* loops = kernels::find_loops(kernels::depthwise_loops_rows(), has_avx512() ? 16 : 8);
     if (loops == nullptr) return state.SkipWithError("not on this CPU");
     const I n = output_size(layer);
     const kernels::Depthwise depthwise(*loops, {1, layer.channels, layer.size, layer.size, layer.kernel, layer.kernel,

@@ -104,7 +104,7 @@ std::size_t blocked_bytes(std::int64_t channels, const Layer& layer, std::size_t
 
 void own(benchmark::State& state, const Layer& layer, std::size_t lanes, kernels::WinogradForm form,
          kernels::WinogradStorage storage, int threads) {
-  const kernels::WinogradLoops* loops = kernels::find_winograd_loops(lanes);
+  const kernels::WinogradLoops* loops = kernels::find_loops(kernels::winograd_loops_rows(), lanes);
   if (loops == nullptr) return state.SkipWithError("not on this CPU");
   const I d = layer.dilation;
   const kernels::WinogradProblem problem{1,
