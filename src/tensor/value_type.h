@@ -32,7 +32,7 @@ struct ValueType {
   static ValueType of(const Tensor& tensor) { return ValueType::tensor(tensor.element_type(), tensor.shape()); }
 
   bool is_tensor() const { return kind == Kind::kTensor; }
-  // The shape when every dimension is known and there are at most Shape::kMaxRank.
+  // The shape when every dimension is known, there are at most Shape::kMaxRank, and the elements can be counted.
   std::optional<Shape> static_shape() const;
   // Whether a value could have both types: unknown parts agree with anything.
   bool compatible_with(const ValueType& other) const;
