@@ -21,12 +21,13 @@ struct SumCorrection {
   const std::uint32_t* columns[2] = {nullptr, nullptr};
 };
 
-// A stretch of a panel's columns whose elements are neighbours: `count` from `from` on become columns from `to` on.
+// Columns of a panel whose elements are neighbours: those from `from` on become the columns from `to` on.
 struct ColumnStretch {
   std::int64_t from;
   std::int64_t to;
 };
 
+// Of all instruction sets.
 inline constexpr std::int64_t kMaxPanelColumns = 64;
 
 struct IntegerProductLoops {

@@ -1,5 +1,5 @@
 // The targets left out are older than AVX2 and newer than what these loops can use; what remains for x86 is AVX-512,
-// AVX2 and a portable form. The loops are ordinary ones, in the compiler's vectors.
+// AVX2 and a portable form. Most of the loops are ordinary ones, in the compiler's vectors.
 #undef HWY_DISABLED_TARGETS
 #define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_SSE4 | HWY_AVX3_DL)
 #undef HWY_TARGET_INCLUDE
@@ -8,12 +8,22 @@
 // foreach_target.h comes first.
 #include <hwy/highway.h>
 
+#include <limits>
+
 #include "kernels/broadcast.h"
 #include "kernels/loops_rows.h"
 #include "kernels/quantization_loops.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace lanner::kernels::HWY_NAMESPACE {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+#if HWY_TARGET == HWY_SCALAR
+using Floats = hn::FixedTag<float, 1>;
+#else
+using Floats = hn::CappedTag<float, 16>;
+#endif
 
 // Flattened, because a function that is not inlined would be that of the oldest CPU.
 template <typename T>
@@ -35,6 +45,31 @@ template <typename T>
     LANNER_INDEPENDENT_ITERATIONS
     for (std::int64_t i = 0; i < count; ++i) out[i] = quantized<T>(x[i], zero_points[i]);
   }
+}
+
+void range(const float* numbers, std::int64_t count, float* least, float* greatest) {
+  const Floats floats;
+  constexpr auto kLanes = static_cast<std::int64_t>(hn::MaxLanes(Floats()));
+  auto low = hn::Set(floats, numbers[0]);
+  auto high = low;
+  auto odd = hn::VecFromMask(floats, hn::IsNaN(low));
+  std::int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    const auto x = hn::LoadU(floats, numbers + i);
+    low = hn::Min(low, x);
+    high = hn::Max(high, x);
+    odd = hn::Or(odd, hn::VecFromMask(floats, hn::IsNaN(x)));
+  }
+  for (; i < count; ++i) {
+    const auto x = hn::Set(floats, numbers[i]);
+    low = hn::Min(low, x);
+    high = hn::Max(high, x);
+    odd = hn::Or(odd, hn::VecFromMask(floats, hn::IsNaN(x)));
+  }
+  const bool any = !hn::AllFalse(floats, hn::MaskFromVec(odd));
+  constexpr float kNotANumber = std::numeric_limits<float>::quiet_NaN();
+  *least = any ? kNotANumber : hn::GetLane(hn::MinOfLanes(floats, low));
+  *greatest = any ? kNotANumber : hn::GetLane(hn::MaxOfLanes(floats, high));
 }
 
 HWY_ATTR void divide(float* numbers, const float* divisors, std::int64_t step, std::int64_t count) {
@@ -70,7 +105,8 @@ constexpr std::array<QuantizationLoops::Write, sizeof...(Ts)> all_writes(tensor:
   return {write<Ts>...};
 }
 
-constexpr QuantizationLoops kLoops{all_reads(ReadIntegers{}), all_writes(QuantizedIntegers{}), divide, dequantize};
+constexpr QuantizationLoops kLoops{all_reads(ReadIntegers{}), all_writes(QuantizedIntegers{}), range, divide,
+                                   dequantize};
 
 }  // namespace lanner::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

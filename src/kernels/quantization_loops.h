@@ -62,6 +62,8 @@ struct QuantizationLoops {
   // In the order of the lists.
   std::array<Read, internal::size_of(ReadIntegers{})> read;
   std::array<Write, internal::size_of(QuantizedIntegers{})> write;
+  // The least and the greatest of at least one number; both are NaN where one is.
+  void (*range)(const float* numbers, std::int64_t count, float* least, float* greatest);
   // numbers[i] /= divisors[i]
   void (*divide)(float* numbers, const float* divisors, std::int64_t step, std::int64_t count);
   // out[i] = (numbers[i] - zero_points[i]) * factors[i]

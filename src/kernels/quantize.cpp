@@ -14,7 +14,6 @@
 #include "base/fail.h"
 #include "base/parallel.h"
 #include "kernels/broadcast.h"
-#include "kernels/extremes.h"
 #include "kernels/quantization.h"
 #include "kernels/quantization_loops.h"
 #include "tensor/dispatch.h"
@@ -177,20 +176,25 @@ void quantize(KernelContext& context, const Grid& grid, ElementType precision, b
                  });
 }
 
-// The extreme of all elements and 0. NaN is one.
-float extreme_with_zero(int threads, Extreme which, const Tensor& x) {
+// The least and the greatest of all elements and 0.
+std::array<float, 2> range_with_zero(int threads, const Tensor& x) {
+  const QuantizationLoops& loops = quantization_loops_of_cpu().get();
   // Chunks of a fixed size, so that threads do not matter.
   const std::int64_t count = x.element_count();
   const std::int64_t chunks = (count + kElementGrain - 1) / kElementGrain;
-  std::vector<float> extremes(static_cast<std::size_t>(chunks) + 1);
+  std::vector<float> least(static_cast<std::size_t>(chunks) + 1);
+  std::vector<float> greatest(least.size());
   base::parallel_for(threads, chunks, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
-      extremes_of_rows(which, x.data<float>() + i * kElementGrain, std::min(kElementGrain, count - i * kElementGrain),
-                       1, &extremes[static_cast<std::size_t>(i)]);
+      const auto place = static_cast<std::size_t>(i);
+      loops.range(x.data<float>() + i * kElementGrain, std::min(kElementGrain, count - i * kElementGrain),
+                  &least[place], &greatest[place]);
     }
   });
-  float result = 0;
-  extremes_of_rows(which, extremes.data(), chunks + 1, 1, &result);
+  std::array<float, 2> result{};
+  float unused = 0;
+  loops.range(least.data(), chunks + 1, &result[0], &unused);
+  loops.range(greatest.data(), chunks + 1, &unused, &result[1]);
   return result;
 }
 
@@ -200,8 +204,8 @@ void run_dynamic_quantize(KernelContext& context) {
   if (x.element_type() != ElementType::kFloat32) {
     base::invalid("op.type", "input 'x' must be float32, but is {}", element_type_name(x.element_type()));
   }
-  const float least = extreme_with_zero(context.threads(), Extreme::kMin, x);
-  const float scale = (extreme_with_zero(context.threads(), Extreme::kMax, x) - least) / 255.0f;
+  const auto [least, greatest] = range_with_zero(context.threads(), x);
+  const float scale = (greatest - least) / 255.0f;
   const Tensor zero_point = Tensor::scalar(quantized<std::uint8_t>(0.0f - least / scale, 0.0f));
   Tensor& y = context.allocate_output(0, ElementType::kUint8, x.shape());
   *context.allocate_output(1, ElementType::kFloat32, {}).data<float>() = scale;

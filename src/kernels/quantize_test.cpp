@@ -220,6 +220,11 @@ TEST(DynamicQuantizeLinear, TakesZerosNothingAndManyThreads) {
   const auto many = run_operator("DynamicQuantizeLinear", {}, {{x}}, 3, 4);
   EXPECT_EQ(elements<std::uint8_t>(one[0].tensor()), elements<std::uint8_t>(many[0].tensor()));
   EXPECT_EQ(*one[1].tensor().data<float>(), *many[1].tensor().data<float>());
+  for_each_instruction_set(quantization_loops_of_cpu(), [&] {
+    EXPECT_EQ(elements<std::uint8_t>(run("DynamicQuantizeLinear", {x})), elements<std::uint8_t>(one[0].tensor()));
+    EXPECT_EQ(elements<std::uint8_t>(run("DynamicQuantizeLinear", {vec<float>({1, NAN, 2})})),
+              (std::vector<std::uint8_t>{0, 0, 0}));
+  });
   EXPECT_EQ(reason_of([] { run("DynamicQuantizeLinear", {vec<double>({1})}); }), "op.type");
 }
 

@@ -226,8 +226,7 @@ void multiply_bytes(KernelContext& context, const MatMulPlan& plan, const Tensor
                     });
   }
 
-  // A column's zero point is the first's and a difference. With b zero points that vary: the differences, and what
-  // the left side's zero points are multiplied with.
+  // A column's zero point is the first one's and a difference; there are none where all are alike.
   const std::int32_t b_zero = b_zeros[0];
   std::vector<std::uint32_t> differences;
   if (!b_zeros.is_single()) {
