@@ -10,8 +10,8 @@
 
 // Both are found by name.
 extern "C" __attribute__((visibility("default"))) const char* __asan_default_options() {
-  return "allocator_may_return_null=1:max_allocation_size_mb=64:detect_leaks=0:allocation_context_size=0:"
-         "detect_stack_use_after_return=0";
+  return "allocator_may_return_null=1:max_allocation_size_mb=64:detect_leaks=0:detect_stack_use_after_return=0:"
+         "malloc_context_size=10:quarantine_size_mb=64";
 }
 
 // Highway's assertions, which the sanitizers turn on, ask for this; the rest of its library is not linked.

@@ -11,16 +11,19 @@ the package `lanner`. Files that are named after a finding (`finding-...`) are l
 import argparse
 import gzip
 import re
+import struct
+import tempfile
 import warnings
 from collections import defaultdict
 from pathlib import Path
 
 import lanner
+import numpy as np
 import onnx
 from onnx import numpy_helper
 
 ROOT = Path(__file__).resolve().parent.parent
-MOST_BYTES = 3000  # of a seed
+MOST_BYTES = 7000  # of a seed
 MOST_PROGRAMS = 160_000  # bytes of all programs, and of all models
 NATIVE = {"disable_rules": ["all"], "deny": ["@onednn"]}
 
@@ -93,6 +96,25 @@ def excerpts(text):
             f"  outputs({', '.join(str(number[slot]) for slot in results)})", "}", ""])
 
 
+def program_file():
+    """A small .lanner file with weights, and its three sections."""
+    weights = numpy_helper.from_array(np.arange(72, dtype=np.float32).reshape(4, 2, 3, 3) / 64, "w")
+    value = onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Conv", ["x", "w"], ["c"]), onnx.helper.make_node("Relu", ["c"], ["y"])], "graph",
+        [value("x", onnx.TensorProto.FLOAT, [1, 2, 5, 5])], [value("y", onnx.TensorProto.FLOAT, None)], [weights])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=10)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.lanner"
+        lanner.compile(model, min_subgraph=1, disable_rules=["all"], tune="off").save(path)
+        content = path.read_bytes()
+    sections = []
+    for entry in range(64, 64 + 3 * 32, 32):
+        offset, size = struct.unpack_from("<QQ", content, entry + 8)
+        sections.append(content[offset : offset + size])
+    return content, sections
+
+
 def models():
     """The whole models of tests/ and models/, with rules and with oneDNN."""
     for path in sorted([*(ROOT / "tests" / "models").rglob("*.onnx.gz"), *(ROOT / "models").rglob("*.onnx")]):
@@ -131,7 +153,7 @@ def main():
     arguments = parser.parse_args()
     imports, programs = {}, {}
     for name, kind, model in cases():
-        if len(model) > 4 * MOST_BYTES:
+        if len(model) > 2 * MOST_BYTES:
             continue
         imports[f"{name}.onnx"] = (kind, model)
         if text := program_text(model, **NATIVE):
@@ -142,6 +164,10 @@ def main():
     for name, model in models():
         for op, text in excerpts(program_text(model) or "main {"):
             programs.setdefault(f"excerpt-{op}-{name}.txt", ((("excerpt", op),), text.encode()))
+    content, (text, weights, report) = program_file()
+    imports["report.json"] = ("report", report)
+    programs["file.lanner"] = ("file", content)
+    programs["sections"] = ("sections", b"\1" + text + b"\0" + weights + b"\0" + report)
     folder = arguments.all or ROOT / "fuzz" / "seeds"
     for target, seeds in (("import", imports), ("program", programs)):
         write(folder / target, {name: content for name, (_, content) in seeds.items()} if arguments.all else selection(seeds))

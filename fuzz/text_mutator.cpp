@@ -207,6 +207,7 @@ std::string mutate_text(std::string_view text, std::string_view other, Random& r
     }
     case 4: {  // a word, string or number of this or the other program, in the place of another of its kind
       const std::vector<Token> donors = tokens_of(other.empty() ? text : other);
+      if (donors.empty()) break;
       const Token& to = tokens[random.below(tokens.size())];
       const Token& from = donors[random.below(donors.size())];
       if (to.kind != from.kind) break;
