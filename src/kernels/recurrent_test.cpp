@@ -301,8 +301,8 @@ TEST(Recurrent, TakesNoStepsAndNoSequences) {
   EXPECT_EQ(outputs[0].tensor().shape(), Shape({0, 1, 4, 3}));
   EXPECT_EQ(elements<float>(outputs[1].tensor()), elements<float>(h));
   outputs = run_operator("RNN", {},
-                         std::vector<Tensor>{Tensor::allocate(ElementType::kFloat32, {I{1} << 60, 0, 2}), w, r}, 2);
-  EXPECT_EQ(outputs[0].tensor().shape(), Shape({I{1} << 60, 1, 0, 3}));
+                         std::vector<Tensor>{Tensor::allocate(ElementType::kFloat32, {I{1} << 40, 0, 2}), w, r}, 2);
+  EXPECT_EQ(outputs[0].tensor().shape(), Shape({I{1} << 40, 1, 0, 3}));
   // A sequence of no steps keeps its initial state.
   const Tensor x = scaled({2, 4, 2}, 1, 4);
   outputs = run_operator("RNN", {}, std::vector<Tensor>{x, w, r, {}, vec<std::int32_t>({0, 0, 0, 0}), h}, 2);

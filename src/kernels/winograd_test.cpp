@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <ostream>
 #include <random>
 #include <span>
 #include <string>
@@ -151,6 +152,7 @@ struct Variant {
   const char* name;
   WinogradForm form;
   I stride;
+  friend void PrintTo(const Variant& variant, std::ostream* out) { *out << variant.name; }
 };
 
 class WinogradTest : public ::testing::TestWithParam<Variant> {

@@ -698,11 +698,16 @@ TEST(Onednn, OpenSizesAreBuiltWhenTheyComeAndMemoryStaysFlat) {
 
 // Types of a program file may claim them; oneDNN itself does not check.
 TEST(Onednn, RefusesShapesThatCannotBeCounted) {
-  for (const Shape& shape : {Shape{1, 8, 1, I{1} << 60}, Shape{I{1} << 31, 8, 1, 1}, Shape{65536, 8, 65536, 4}}) {
+  const auto build_for = [](const Shape& shape) {
     BlockWriter writer;
     writer.output(writer.add("MaxPool", {writer.input(shape)}, {{"kernel_shape", Ints{1, 1}}}));
-    EXPECT_EQ(base::testing::reason_of([&] { build("onednn", writer); }), "op.size");
+    build("onednn", writer);
+  };
+  for (const Shape& shape : {Shape{I{1} << 31, 8, 1, 1}, Shape{65536, 8, 65536, 4}}) {
+    EXPECT_EQ(base::testing::reason_of([&] { build_for(shape); }), "op.size");
   }
+  // A shape that no number counts is as good as open, and no input has it.
+  EXPECT_NO_THROW(build_for({1, 8, 1, I{1} << 60}));
 }
 
 TEST(Onednn, AnEmptyBatchGivesEmptyOutputs) {
