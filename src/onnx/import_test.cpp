@@ -440,6 +440,21 @@ TEST(Import, SparseInitializersBecomeDense) {
   EXPECT_EQ(error_of([&] { import_proto(model); }).reason(), "model.invalid");
 }
 
+// Beyond an int libonnx's own inference writes outside of its shapes.
+TEST(Import, RefusesAnAxisThatIsNone) {
+  for (const std::int64_t axis : {INT64_MAX - 1, INT64_MIN, std::int64_t{1} << 31}) {
+    pb::ModelProto model = parse_text(R"(<ir_version: 8, opset_import: ["" : 17]>
+      g (float[3,4] x, float[4] w, float[4] b) => (float[3,4] y, float[a,c] mean) {
+        y, mean = LayerNormalization(x, w, b)
+      })");
+    pb::AttributeProto& attribute = *model.mutable_graph()->mutable_node(0)->add_attribute();
+    attribute.set_name("axis");
+    attribute.set_type(pb::AttributeProto::INT);
+    attribute.set_i(axis);
+    EXPECT_EQ(error_of([&] { import_proto(model); }).reason(), "model.invalid");
+  }
+}
+
 TEST(Import, ForeignOperatorsStay) {
   const ir::Graph graph = import_text(R"(
     <ir_version: 8, opset_import: ["" : 11, "com.acme" : 2]>

@@ -149,6 +149,20 @@ void normalise_type(pb::TypeProto& type) {
   }
 }
 
+// libonnx keeps axes in an int where it has them as an int64, and then trusts what is left of them.
+void check_axes(const pb::NodeProto& node) {
+  for (const pb::AttributeProto& attribute : node.attribute()) {
+    if (!attribute.name().ends_with("axis") && !attribute.name().ends_with("axes")) continue;
+    const auto check = [&](std::int64_t axis) {
+      if (axis >= std::numeric_limits<int>::min() && axis <= std::numeric_limits<int>::max()) return;
+      base::invalid("model.invalid", "attribute '{}' of {} is {}, which is no axis", attribute.name(), describe(node),
+                    axis);
+    };
+    check(attribute.i());
+    for (const std::int64_t axis : attribute.ints()) check(axis);
+  }
+}
+
 void normalise(pb::ModelProto& model) {
   if (model.ir_version() > newest_ir_version()) {
     base::fail(ErrorCode::kUnimplemented, "model.opset",
@@ -172,6 +186,7 @@ void normalise(pb::ModelProto& model) {
   for_each_node_list(model, [](Nodes& nodes) {
     for (pb::NodeProto& node : nodes) {
       use_default_domain(*node.mutable_domain());
+      check_axes(node);
       // The version converter uses these names for nodes of its own.
       for (const std::string_view reserved : {"Undefined", "Captured", "Param", "Return"}) {
         if (node.op_type() == reserved) {

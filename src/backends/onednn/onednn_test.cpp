@@ -696,6 +696,22 @@ TEST(Onednn, OpenSizesAreBuiltWhenTheyComeAndMemoryStaysFlat) {
   }
 }
 
+// In blocks of channels that are not full, or hold one.
+TEST(Onednn, ANumberForAllOfFewChannels) {
+  const Shape others[] = {{1, 1, 1, 1}, {1}, {1, 1, 1, 2}, {1, 1, 2, 2}, {3, 1, 1, 1}};
+  for (const I channels : {1, 3, 5, 8, 16, 24}) {
+    for (const Shape& other : others) {
+      for (const char* op : {"Sub", "Mul"}) {
+        BlockWriter writer;
+        const auto pooled = writer.add("MaxPool", {writer.input({3, channels, 4, 4})}, {{"kernel_shape", Ints{3, 3}}});
+        writer.output(writer.add(op, {pooled, writer.constant(random_tensor(other, 2, 0.5F, 2))}));
+        EXPECT_LT(error_of(writer, {random_tensor({3, channels, 4, 4}, 1)}), kTolerance)
+            << op << " of " << channels << " channels and " << other.to_string();
+      }
+    }
+  }
+}
+
 // Types of a program file may claim them; oneDNN itself does not check.
 TEST(Onednn, RefusesShapesThatCannotBeCounted) {
   const auto build_for = [](const Shape& shape) {

@@ -123,6 +123,13 @@ Dims padded_dims(const Shape& shape, int rank) {
   return dims;
 }
 
+// Whether one channel is broadcast to several in blocks that are not full, or to one: oneDNN 2.6 then takes the block's
+// zeros for other elements.
+bool spreads_into_padding(const Shape& shape, const Dims& other) {
+  const int block = has_avx512() ? 16 : 8;
+  return shape.rank() >= 3 && other[1] == 1 && shape[1] % block != 0;
+}
+
 // An input as `dims`, which are its own but for leading ones, in layout `desc` of those dimensions.
 Stored input_as(OperatorBuilder& builder, int index, const Dims& dims, const Desc& desc) {
   if (dims == dims_of(builder.shape(index))) return builder.input(index, desc);
@@ -269,7 +276,7 @@ void build_binary(OperatorBuilder& builder) {
       candidates.emplace_back(desc, desc);
     }
     candidates.emplace_back(as_is, as_is);
-  } else if (!is_plain(as_is)) {
+  } else if (!is_plain(as_is) && !spreads_into_padding(shape, other_dims)) {
     candidates.emplace_back(as_is, blocked_desc(other_dims, number));
     candidates.emplace_back(as_is, plain_desc(other_dims, number));
   }
