@@ -18,7 +18,9 @@
 #include "kernels/element_loops.h"
 #include "kernels/head_loops.h"
 #include "kernels/head_testing.h"
+#include "kernels/integer_product_loops.h"
 #include "kernels/product_loops.h"
+#include "kernels/quantization_loops.h"
 #include "kernels/registry.h"
 #include "kernels/resize_loops.h"
 #include "lanner/error.h"
@@ -276,7 +278,7 @@ class Chain {
     if (turned) return add("ConvTranspose", inputs, entries);
     entries.emplace_back("algorithm",
                          std::string(source_.one_of({"direct", "winograd-f4", "winograd-f2", "winograd-f4-plain",
-                                                     "winograd-f2-plain", "onednn-winograd", "gemm"})));
+                                                     "winograd-f2-plain", "onednn-winograd", "depthwise"})));
     if (source_.below(3) == 0) entries.pop_back();
     if (source_.flag()) return add("Conv", inputs, entries);
     const SlotIndex before = value_;
@@ -411,8 +413,10 @@ bool use_row(std::size_t row) {
     loops.set_for_test(there ? loops.rows()[row].loops : nullptr);
     return there;
   };
-  const bool any[] = {use(kernels::head_loops_of_cpu()), use(kernels::column_loops_of_cpu()),
-                      use(kernels::element_loops_of_cpu()), use(kernels::resize_loops_of_cpu())};
+  const bool any[] = {use(kernels::head_loops_of_cpu()),        use(kernels::column_loops_of_cpu()),
+                      use(kernels::element_loops_of_cpu()),     use(kernels::resize_loops_of_cpu()),
+                      use(kernels::product_loops_of_cpu()),     use(kernels::integer_product_loops_of_cpu()),
+                      use(kernels::quantization_loops_of_cpu())};
   return std::ranges::find(any, true) != std::end(any);
 }
 
