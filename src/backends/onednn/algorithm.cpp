@@ -149,7 +149,8 @@ WinogradStorage storage_of(Algorithm algorithm) {
 }
 
 const kernels::WinogradLoops* winograd_loops() {
-  static const kernels::WinogradLoops* const loops = kernels::find_loops(kernels::winograd_loops_rows(), has_avx512() ? 16 : 8);
+  static const kernels::WinogradLoops* const loops =
+      kernels::find_loops(kernels::winograd_loops_rows(), has_avx512() ? 16 : 8);
   return loops;
 }
 
@@ -163,7 +164,7 @@ namespace {
 
 bool is_depthwise(const ConvolutionProblem& problem) {
   const kernels::Window& window = problem.window;
-  return depthwise_loops() != nullptr && window.rank == 2 && problem.groups == problem.inputs &&
+  return depthwise_loops() != nullptr && window.rank == 2 && problem.groups > 1 && problem.groups == problem.inputs &&
          problem.groups == problem.outputs && !problem.has_residual && problem.bf16_input == problem.bf16_output &&
          std::ranges::find(kernels::kDepthwiseWidths, window.kernel[2]) != kernels::kDepthwiseWidths.end() &&
          window.stride[1] == window.stride[2] && window.stride[1] <= kernels::kMostDepthwiseStride &&
