@@ -68,6 +68,7 @@ struct Choice {
   };
 
   std::size_t instruction = 0;  // of the block
+  bool with_producer = false;   // times are its own and those of the instruction before, which a candidate does, too
   std::string problem;  // all that the times depend on, in words; empty while the shapes of the block's inputs are open
   double macs = 0;      // products and sums that the direct algorithm needs
   std::vector<Candidate> candidates;  // the least expected time first

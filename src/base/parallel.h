@@ -2,6 +2,9 @@
 // competes for the cores); the ThreadSanitizer build swaps in std::thread behind the same function.
 #pragma once
 
+#include <algorithm>
+#include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <type_traits>
 
@@ -32,6 +35,19 @@ void parallel_for(int threads, std::int64_t count, std::int64_t grain, Body&& bo
         (*static_cast<std::remove_reference_t<Body>*>(context))(begin, end);
       },
       const_cast<void*>(static_cast<const void*>(&body)));
+}
+
+// Calls body(worker, item) for each item below `count`, in order of items as workers get free: at most `threads` workers,
+// numbered from 0, each a thread of its own, so that it can have memory of its own. The body must not throw.
+template <typename Body>
+void share_out(int threads, std::size_t count, Body&& body) {
+  std::atomic<std::size_t> next = 0;
+  const auto workers = static_cast<std::int64_t>(std::min<std::size_t>(static_cast<std::size_t>(threads), count));
+  parallel_for(threads, workers, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t worker = begin; worker < end; ++worker) {
+      for (std::size_t i = next++; i < count; i = next++) body(static_cast<std::size_t>(worker), i);
+    }
+  });
 }
 
 // Number of CPUs this process may use: the smaller of the affinity mask and the cgroup's CPU quota (rounded up), at

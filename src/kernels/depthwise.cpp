@@ -22,28 +22,25 @@ Depthwise::Depthwise(const DepthwiseLoops& loops, const DepthwiseProblem& proble
                             [number_index(problem.number)];
 }
 
-// Rows [first, end) of one image's block of channels.
-void Depthwise::make_rows(const DepthwiseArguments& arguments, std::int64_t plane, std::int64_t first,
+void Depthwise::make_rows(const DepthwiseArguments& arguments, const Plane& plane, std::int64_t first,
                           std::int64_t end) const {
   const DepthwiseProblem& p = problem_;
-  const std::int64_t block = plane % ((p.channels + lanes_ - 1) / lanes_);
-  const std::int64_t exist = std::min(lanes_, p.channels - block * lanes_);
+  const std::int64_t exist = std::min(lanes_, p.channels - plane.block * lanes_);
   alignas(64) std::array<float, kMostLanes> bias{};
-  if (arguments.bias != nullptr) std::copy_n(arguments.bias + block * lanes_, exist, bias.data());
+  if (arguments.bias != nullptr) std::copy_n(arguments.bias + plane.block * lanes_, exist, bias.data());
   const auto element_bytes = static_cast<std::int64_t>(bytes_of(p.number));
   for (std::int64_t y = first; y < end; ++y) {
     const std::int64_t top = y * p.stride - p.pad_top;  // the row that the kernel's first one meets
     const std::int64_t skipped = std::clamp<std::int64_t>(-top, 0, p.kernel_height);
     const std::int64_t rows = std::clamp<std::int64_t>(p.height - top, skipped, p.kernel_height) - skipped;
-    const std::int64_t input = rows == 0 ? 0 : (plane * p.height + top + skipped) * p.width * lanes_;
-    const std::int64_t output = (plane * p.output_height + y) * p.output_width * lanes_;
-    make_row_({static_cast<const std::byte*>(arguments.input) + input * element_bytes,
+    const std::int64_t input = rows == 0 ? 0 : (top + skipped - plane.first_input) * p.width * lanes_;
+    make_row_({static_cast<const std::byte*>(plane.input) + input * element_bytes,
                static_cast<std::size_t>(p.width * lanes_),
                p.width,
-               arguments.weights + (block * p.kernel_height + skipped) * p.kernel_width * lanes_,
+               arguments.weights + (plane.block * p.kernel_height + skipped) * p.kernel_width * lanes_,
                static_cast<std::size_t>(rows),
                p.pad_left,
-               static_cast<std::byte*>(arguments.output) + output * element_bytes,
+               static_cast<std::byte*>(plane.output) + y * p.output_width * lanes_ * element_bytes,
                p.output_width,
                {bias.data(), nullptr, arguments.activation, static_cast<std::size_t>(exist)}});
   }
@@ -51,17 +48,24 @@ void Depthwise::make_rows(const DepthwiseArguments& arguments, std::int64_t plan
 
 void Depthwise::run(const DepthwiseArguments& arguments, int threads) const {
   const DepthwiseProblem& p = problem_;
-  const std::int64_t planes = p.batch * ((p.channels + lanes_ - 1) / lanes_);
+  const std::int64_t blocks = (p.channels + lanes_ - 1) / lanes_;
+  const auto pixel_bytes = lanes_ * static_cast<std::int64_t>(bytes_of(p.number));
+  const auto* const input = static_cast<const std::byte*>(arguments.input);
+  auto* const output = static_cast<std::byte*>(arguments.output);
   const std::int64_t products_of_row = p.output_width * lanes_ * p.kernel_height * p.kernel_width;
   const std::int64_t least_rows = std::max<std::int64_t>(1, kLeastProducts / products_of_row);
-  base::parallel_for(threads, planes * p.output_height, least_rows, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t row = begin; row < end;) {
-      const std::int64_t plane = row / p.output_height;
-      const std::int64_t last = std::min(end, (plane + 1) * p.output_height);
-      make_rows(arguments, plane, row - plane * p.output_height, last - plane * p.output_height);
-      row = last;
-    }
-  });
+  base::parallel_for(threads, p.batch * blocks * p.output_height, least_rows,
+                     [&](std::int64_t begin, std::int64_t end) {
+                       for (std::int64_t row = begin; row < end;) {
+                         const std::int64_t plane = row / p.output_height;
+                         const std::int64_t last = std::min(end, (plane + 1) * p.output_height);
+                         make_rows(arguments,
+                                   {plane % blocks, input + plane * p.height * p.width * pixel_bytes, 0,
+                                    output + plane * p.output_height * p.output_width * pixel_bytes},
+                                   row - plane * p.output_height, last - plane * p.output_height);
+                         row = last;
+                       }
+                     });
 }
 
 }  // namespace lanner::kernels

@@ -38,11 +38,21 @@ class Depthwise {
  public:
   Depthwise(const DepthwiseLoops& loops, const DepthwiseProblem& problem);
 
+  const DepthwiseProblem& problem() const { return problem_; }
   void run(const DepthwiseArguments& arguments, int threads) const;
 
- private:
-  void make_rows(const DepthwiseArguments& arguments, std::int64_t plane, std::int64_t first, std::int64_t end) const;
+  // One image's block of channels: where its row `first_input` is, which is the first that is needed, and where its
+  // outputs are.
+  struct Plane {
+    std::int64_t block;
+    const void* input;
+    std::int64_t first_input;
+    void* output;
+  };
+  // Makes rows [first, end) of a plane's outputs; the arguments' input and output do not count.
+  void make_rows(const DepthwiseArguments& arguments, const Plane& plane, std::int64_t first, std::int64_t end) const;
 
+ private:
   std::int64_t lanes_;
   DepthwiseLoops::MakeRow make_row_;
   DepthwiseProblem problem_;

@@ -123,13 +123,25 @@ void make_columns(const DepthwiseRow& given, std::int64_t from, std::int64_t to,
 // Keeps sums for a pass of their own.
 class Keeper {
  public:
-  Keeper(float* sums, std::int64_t first) : sums_(sums), first_(first * static_cast<std::int64_t>(kLanes)) {}
+  Keeper(float* sums, std::size_t first) : sums_(sums), first_(static_cast<std::ptrdiff_t>(first * kLanes)) {}
   HWY_INLINE void store(FloatVector value, std::ptrdiff_t at) const { hn::Store(value, Floats(), sums_ + at - first_); }
 
  private:
   float* sums_;
-  std::int64_t first_;
+  std::ptrdiff_t first_;
 };
+
+// Makes `count` vectors by make(from, to, where their sums go), some at a time, and finishes them.
+template <typename Element, typename Make>
+void in_portions(std::size_t count, const ImageEpilogue& epilogue, Element* to, Make&& make) {
+  constexpr std::size_t kAtOnce = 64;
+  HWY_ALIGN float sums[kAtOnce * kLanes];
+  for (std::size_t from = 0; from < count; from += kAtOnce) {
+    const std::size_t end = std::min(from + kAtOnce, count);
+    make(from, end, Keeper(sums, from));
+    finish_all(sums, end - from, epilogue, to + from * kLanes);
+  }
+}
 
 template <std::size_t kWidth, std::size_t kStride, typename Element>
 void make_row(const DepthwiseRow& row) {
@@ -137,21 +149,71 @@ void make_row(const DepthwiseRow& row) {
     return make_columns<kWidth, kStride, Element>(row, 0, row.output_width,
                                                   Finisher<Element, false, true>(row.epilogue, row.output));
   }
-  constexpr std::int64_t kAtOnce = 64;
-  HWY_ALIGN float sums[static_cast<std::size_t>(kAtOnce) * kLanes];
-  for (std::int64_t from = 0; from < row.output_width; from += kAtOnce) {
-    const std::int64_t to = std::min(from + kAtOnce, row.output_width);
-    make_columns<kWidth, kStride, Element>(row, from, to, Keeper(sums, from));
-    finish_all(sums, static_cast<std::size_t>(to - from), row.epilogue,
-               static_cast<Element*>(row.output) + from * static_cast<std::int64_t>(kLanes));
+  in_portions(static_cast<std::size_t>(row.output_width), row.epilogue, static_cast<Element*>(row.output),
+              [&](std::size_t from, std::size_t to, const Keeper& keeper) {
+                make_columns<kWidth, kStride, Element>(row, static_cast<std::int64_t>(from),
+                                                       static_cast<std::int64_t>(to), keeper);
+              });
+}
+
+// Pixels whose sums, and the weights of one input channel, are in registers.
+constexpr std::size_t kMostPixels = HWY_TARGET == HWY_AVX3 ? 28 : 12;
+
+// kCount pixels from `first` on.
+template <std::size_t kCount, typename Finish>
+HWY_INLINE void make_some_pixels(const PointwisePixels& pixels, std::size_t first, const Finish& finish) {
+  const Floats d;
+  FloatVector sums[kCount];
+  unrolled<kCount>([&](auto i) HWY_ATTR { sums[i] = hn::Zero(d); });
+  const float* plane = pixels.input + first * kLanes;
+  const float* weights = pixels.weights;
+  for (std::size_t c = 0; c < pixels.inputs; c += kLanes, plane += pixels.plane_stride) {
+    const std::size_t exist = std::min(kLanes, pixels.inputs - c);
+    for (std::size_t lane = 0; lane < exist; ++lane, weights += kLanes) {
+      const auto kernel = hn::Load(d, weights);
+      unrolled<kCount>([&](auto i)
+                           HWY_ATTR { sums[i] = hn::MulAdd(hn::Set(d, plane[i * kLanes + lane]), kernel, sums[i]); });
+    }
   }
+  unrolled<kCount>([&](auto i) HWY_ATTR { finish.store(sums[i], static_cast<std::ptrdiff_t>((first + i) * kLanes)); });
+}
+
+// The pixels [from, to).
+template <typename Finish>
+void make_pixel_range(const PointwisePixels& given, std::size_t from, std::size_t to, const Finish& given_finish) {
+  const PointwisePixels pixels = given;  // copies, as in make_columns
+  const Finish finish = given_finish;
+  constexpr std::size_t kHalf = kMostPixels / 2;
+  // What is left in the end is made together with pixels that are made already, once more.
+  for (std::size_t i = from; i < to;) {
+    const std::size_t left = to - i;
+    if (left > kHalf && to - from >= kMostPixels) {
+      make_some_pixels<kMostPixels>(pixels, std::min(i, to - kMostPixels), finish);
+      i += kMostPixels;
+    } else if (to - from >= kHalf) {
+      make_some_pixels<kHalf>(pixels, std::min(i, to - kHalf), finish);
+      i += kHalf;
+    } else {
+      make_some_pixels<1>(pixels, i++, finish);
+    }
+  }
+}
+
+void make_pixels(const PointwisePixels& pixels) {
+  if (is_simple(pixels.epilogue)) {
+    return make_pixel_range(pixels, 0, pixels.count, Finisher<float, false, true>(pixels.epilogue, pixels.output));
+  }
+  in_portions(
+      pixels.count, pixels.epilogue, pixels.output,
+      [&](std::size_t from, std::size_t to, const Keeper& keeper) { make_pixel_range(pixels, from, to, keeper); });
 }
 
 template <std::size_t kWidth, std::size_t kStride>
 constexpr std::array<DepthwiseLoops::MakeRow, 2> kNumbers = {make_row<kWidth, kStride, float>,
                                                              make_row<kWidth, kStride, Bfloat16>};
 
-constexpr DepthwiseLoops kLoops = {kLanes, {{{kNumbers<3, 1>, kNumbers<3, 2>}, {kNumbers<5, 1>, kNumbers<5, 2>}}}};
+constexpr DepthwiseLoops kLoops = {
+    kLanes, {{{kNumbers<3, 1>, kNumbers<3, 2>}, {kNumbers<5, 1>, kNumbers<5, 2>}}}, make_pixels};
 
 #endif
 

@@ -1,5 +1,6 @@
-// The inner loop of depthwise convolution, compiled once per instruction set: a row of outputs of one block of channels
-// (blocked_image.h), each from its own channel of the input.
+// The inner loops of depthwise convolution, alone or behind a pointwise one, compiled once per instruction set: a row
+// of outputs of one block of channels (blocked_image.h), each from its own channel of the input; and neighbouring
+// pixels of one block, each from all channels of its pixel.
 #pragma once
 
 #include <array>
@@ -25,6 +26,17 @@ struct DepthwiseRow {
   ImageEpilogue epilogue;  // without a residual
 };
 
+// What neighbouring pixels of a pointwise convolution are made from, all float32.
+struct PointwisePixels {
+  const float* input;        // the first pixel in the first block
+  std::size_t plane_stride;  // elements between blocks of the input's channels
+  std::size_t inputs;        // channels
+  const float* weights;      // [input][lane]
+  float* output;
+  std::size_t count;
+  ImageEpilogue epilogue;  // without a residual
+};
+
 inline constexpr std::array<std::int64_t, 2> kDepthwiseWidths = {3, 5};  // of kernels
 inline constexpr std::int64_t kMostDepthwiseStride = 2;
 
@@ -33,6 +45,7 @@ struct DepthwiseLoops {
   using MakeRow = void (*)(const DepthwiseRow& row);
   std::size_t lanes;  // channels in a block
   std::array<std::array<std::array<MakeRow, 2>, kMostDepthwiseStride>, kDepthwiseWidths.size()> make_row;
+  void (*make_pixels)(const PointwisePixels& pixels);
 };
 
 // Those that were compiled, best first; none on a CPU family that has no form here.

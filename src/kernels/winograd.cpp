@@ -58,17 +58,6 @@ void wait_until(const std::atomic<std::size_t>& done, std::size_t count) {
   }
 }
 
-// Calls body(worker, item) for each item below `count`, in order of items as workers get free. At most `threads`
-// workers, numbered from 0.
-template <typename Body>
-void share_out(int threads, std::size_t count, Body&& body) {
-  std::atomic<std::size_t> next = 0;
-  const auto workers = static_cast<std::int64_t>(std::min<std::size_t>(static_cast<std::size_t>(threads), count));
-  base::parallel_for(threads, workers, 1, [&](std::int64_t begin, std::int64_t) {
-    for (std::size_t i = next++; i < count; i = next++) body(static_cast<std::size_t>(begin), i);
-  });
-}
-
 }  // namespace
 
 WinogradWeights::WinogradWeights(const WinogradLoops& loops, WinogradForm form, WinogradStorage storage,
@@ -397,7 +386,7 @@ void Winograd::run(const WinogradArguments& arguments, int threads) const {
 
 // Portions are independent of each other.
 void Winograd::run_by_tiles(const WinogradArguments& arguments, int threads) const {
-  share_out(threads, divide_up(tiles_, portion_), [&](std::size_t worker, std::size_t portion) {
+  base::share_out(threads, divide_up(tiles_, portion_), [&](std::size_t worker, std::size_t portion) {
     std::byte* const own = static_cast<std::byte*>(arguments.scratch) + worker * own_bytes_;
     const std::size_t first = portion * portion_;
     const Job job{arguments, first, std::min(portion_, tiles_ - first),
@@ -422,7 +411,7 @@ void Winograd::run_by_channels(const WinogradArguments& arguments, int threads) 
   const std::size_t last = (tiles_ - 1) / portion_;
   const std::size_t count = last * items_of(portion_) + items_of(tiles_ - last * portion_);
   std::atomic<std::size_t> done = 0;
-  share_out(threads, count, [&](std::size_t worker, std::size_t item) {
+  base::share_out(threads, count, [&](std::size_t worker, std::size_t item) {
     std::byte* const own = static_cast<std::byte*>(arguments.scratch) + windows_bytes_ + worker * own_bytes_;
     const std::size_t portion = std::min(item / items_of(portion_), last);
     const std::size_t first_item = portion * items_of(portion_);

@@ -24,6 +24,7 @@ constexpr AlgorithmRow kAlgorithms[] = {
     {Algorithm::kWinogradF2Plain, "winograd-f2-plain"},
     {Algorithm::kWinogradF4Plain, "winograd-f4-plain"},
     {Algorithm::kDepthwise, "depthwise"},
+    {Algorithm::kPointwiseDepthwise, "pointwise-depthwise"},
 };
 
 constexpr std::int64_t kLeastChannels = 8;
@@ -42,8 +43,12 @@ constexpr double kTilesOfPlainWeights = 112;
 // To convert a vector between float32 and bfloat16, in a pass of its own.
 constexpr double kConversionCycles = 8;
 
-// Of what oneDNN's depthwise convolutions take.
+// Of what oneDNN's depthwise convolutions take, and its pointwise ones.
 constexpr double kDepthwisePart = 0.8;
+constexpr double kPointwisePart = 1.15;
+// Images that exceed this are written to, and read from, caches or memory that deliver so much.
+constexpr double kNearCacheBytes = 1 << 20;
+constexpr double kFarCacheBytesPerCycle = 10;
 
 double product(const kernels::WindowDims& sizes) {
   return std::accumulate(sizes.begin(), sizes.end(), 1.0,
@@ -103,6 +108,20 @@ double expected_cycles(Algorithm algorithm, const ConvolutionProblem& problem) {
   const double transforms = plain ? std::ceil(tiles / kTilesOfPlainWeights) : 0;
   return tiles * tile_cycles + transforms * weight_values * weights * kWeightCycles +
          (plain ? 9 : weight_values) * weight_cycles;
+}
+
+// And for the convolution before, where it counts. As one, both do without the traffic of what is between them.
+double expected_cycles_of_both(Algorithm algorithm, const ConvolutionProblem& problem) {
+  if (problem.pointwise_inputs == 0) return expected_cycles(algorithm, problem);
+  const double lanes = has_avx512() ? 16 : 8;
+  const double between = static_cast<double>(problem.batch) * std::ceil(static_cast<double>(problem.inputs) / lanes) *
+                         product(problem.window.input);
+  const double pointwise = between * static_cast<double>(problem.pointwise_inputs) / kProductsPerCycle;
+  if (algorithm != Algorithm::kPointwiseDepthwise) return pointwise + expected_cycles(algorithm, problem);
+  const double bytes = between * lanes * sizeof(float);
+  const double saved = bytes > kNearCacheBytes ? bytes / kFarCacheBytesPerCycle : 0;
+  const double computing = kPointwisePart * pointwise + expected_cycles(Algorithm::kDepthwise, problem);
+  return std::max(computing - saved, computing / 2);
 }
 
 double packed_bytes(Algorithm algorithm, const ConvolutionProblem& problem) {
@@ -177,6 +196,9 @@ bool is_candidate(Algorithm algorithm, const ConvolutionProblem& problem) {
   if (algorithm == Algorithm::kDirect) return true;
   if (algorithm == Algorithm::kDirectBf16) return problem.may_use_bf16;
   if (algorithm == Algorithm::kDepthwise) return is_depthwise(problem);
+  if (algorithm == Algorithm::kPointwiseDepthwise) {
+    return is_depthwise(problem) && problem.pointwise_inputs > 0 && !problem.may_use_bf16 && !problem.bf16_input;
+  }
   const kernels::Window& window = problem.window;
   const bool three_by_three = window.rank == 2 && window.kernel[1] == 3 && window.kernel[2] == 3;
   if (!three_by_three || problem.groups != 1 || window.stride[1] != window.stride[2]) return false;
@@ -194,7 +216,8 @@ std::vector<Expectation> expectations(const ConvolutionProblem& problem) {
   std::vector<Expectation> result;
   for (const AlgorithmRow& row : kAlgorithms) {
     if (!is_candidate(row.algorithm, problem)) continue;
-    result.push_back({row.algorithm, expected_cycles(row.algorithm, problem), packed_bytes(row.algorithm, problem)});
+    result.push_back(
+        {row.algorithm, expected_cycles_of_both(row.algorithm, problem), packed_bytes(row.algorithm, problem)});
   }
   std::ranges::stable_sort(
       result, {}, [](const Expectation& candidate) { return priced(candidate.cycles, candidate.weight_bytes); });

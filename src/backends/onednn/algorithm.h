@@ -21,7 +21,8 @@ enum class Algorithm : std::uint8_t {
   kWinogradF4,
   kWinogradF2Plain,  // weights kept plain
   kWinogradF4Plain,
-  kDepthwise,  // kernels/depthwise.h
+  kDepthwise,           // kernels/depthwise.h
+  kPointwiseDepthwise,  // kernels/pointwise_depthwise.h, with the convolution before
 };
 
 struct ConvolutionProblem {
@@ -35,6 +36,8 @@ struct ConvolutionProblem {
   bool bf16_input = false;     // as it lies
   bool bf16_output = false;    // as its readers want it
   bool small_weights = false;  // packed weights are to take no more memory than plain ones
+  // Channels that a convolution of 1 × 1 reads whose output is the input, where nobody else reads that; else 0.
+  std::int64_t pointwise_inputs = 0;
 };
 
 // What a choice supposes of the number of rows where it must be the same for any.
@@ -52,7 +55,8 @@ bool is_candidate(Algorithm algorithm, const ConvolutionProblem& problem);
 
 struct Expectation {
   Algorithm algorithm;
-  double cycles;        // of a core; infinite where the algorithm is not expected to be of use
+  double cycles;  // of a core, with those of the pointwise convolution before, if any; infinite where the algorithm is
+                  // not expected to be of use
   double weight_bytes;  // packed, about
 };
 // The candidates, the best first, as their expected times and their memory are priced. There is always one.

@@ -80,6 +80,14 @@ void Builder::add_instructions(std::span<const Shape> input_shapes) {
   }
 }
 
+bool Builder::is_only_reader(std::size_t reader) const {
+  if (reader == 0 || reader >= block_.instructions.size()) return false;
+  const std::vector<SlotIndex>& outputs = block_.instructions[reader - 1].outputs;
+  const std::vector<SlotIndex>& inputs = block_.instructions[reader].inputs;
+  return !outputs.empty() && outputs[0] != kNoSlot && !inputs.empty() && inputs[0] == outputs[0] &&
+         std::ranges::count(inputs, outputs[0]) == 1 && last_use_[outputs[0]] == static_cast<int>(reader);
+}
+
 std::vector<Choice> Builder::survey(std::span<const Shape> input_shapes) {
   const ThreadCount threads(plan_->threads());
   choices_.emplace();
@@ -225,6 +233,20 @@ bool OperatorBuilder::may_overwrite(int index) const {
   return state.defined && builder_.last_use_[wanted] == builder_.current_ &&
          std::ranges::count(instruction_.inputs, wanted) == 1 && may_place(state.stored) &&
          !builder_.plan_->buffer(state.stored.buffer).has_parts;
+}
+
+std::size_t OperatorBuilder::position() const {
+  return static_cast<std::size_t>(&instruction_ - builder_.block_.instructions.data());
+}
+
+std::optional<OperatorBuilder> OperatorBuilder::only_producer() const {
+  if (!builder_.is_only_reader(position())) return std::nullopt;
+  return OperatorBuilder(builder_, builder_.block_.instructions[position() - 1]);
+}
+
+std::optional<OperatorBuilder> OperatorBuilder::only_reader() const {
+  if (!builder_.is_only_reader(position() + 1)) return std::nullopt;
+  return OperatorBuilder(builder_, builder_.block_.instructions[position() + 1]);
 }
 
 bool OperatorBuilder::is_read_inside(int output) const {

@@ -58,6 +58,7 @@ class Builder {
   };
 
   void add_instructions(std::span<const Shape> input_shapes);
+  bool is_only_reader(std::size_t reader) const;  // of what the instruction before it makes
   Stored stored_as(program::SlotIndex slot, const Desc& desc);
   Stored store(program::SlotIndex slot);
   Stored weights(WeightRequest request);
@@ -111,6 +112,11 @@ class OperatorBuilder {
   // instruction is the same value.
   bool may_overwrite(int index) const;
 
+  // The instruction before, where it makes input 0 and nobody else reads that; and the one behind, where it alone reads
+  // output 0, as its input 0.
+  std::optional<OperatorBuilder> only_producer() const;
+  std::optional<OperatorBuilder> only_reader() const;
+
   // Whether an instruction that does more than look at it in another shape or order reads an output in this block.
   bool is_read_inside(int output) const;
 
@@ -143,6 +149,7 @@ class OperatorBuilder {
  private:
   program::SlotIndex slot(int input) const;
   const Tensor& weights(int index) const;
+  std::size_t position() const;  // of the instruction in the block
 
   Builder& builder_;
   const program::Instruction& instruction_;

@@ -2,6 +2,7 @@
 // + B) + residual. Bias, residual and activation are post-operations where the algorithm has them.
 #include <algorithm>
 #include <iterator>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -47,8 +48,11 @@ class ConvBuilder {
     if (builder_.attributes().has("activation")) activation_ = activation_of(builder_.attributes());
     residual_last_ = builder_.has(kResidual) && is_residual_last(builder_.attributes());
     choose_algorithm();
+    if (builder_.surveys()) offer();
+    if (is_left_to_reader()) return;
     if (is_winograd(algorithm_)) return emit_winograd();
     if (algorithm_ == Algorithm::kDepthwise) return emit_depthwise();
+    if (algorithm_ == Algorithm::kPointwiseDepthwise) return emit_pointwise_depthwise();
     choose_primitive();
     emit();
   }
@@ -84,11 +88,48 @@ class ConvBuilder {
                 builder_.input(0).desc.data_type() == Number::bf16,
                 builder_.output_number() == Number::bf16,
                 asks_for_small_weights()};
+    problem_.pointwise_inputs = pointwise_inputs();
     weight_dims_ = dims_of(w);
     if (groups > 1) {
       weight_dims_[0] /= groups;
       weight_dims_.insert(weight_dims_.begin(), groups);
     }
+  }
+
+  static bool is_conv(const OperatorBuilder& builder) { return find_builder(builder.instruction().op) == build_conv; }
+
+  // Input channels of the convolution before this one, if kernels/pointwise_depthwise.h could run both; else 0.
+  std::int64_t pointwise_inputs() const {
+    std::optional<OperatorBuilder> before = builder_.only_producer();
+    const bool runs = builder_.constant(1) != nullptr &&
+                      problem_.window.output_shape(problem_.batch, problem_.outputs).element_count() != 0;
+    if (problem_.groups == 1 || !runs || !before || !is_conv(*before)) return 0;
+    ConvBuilder first(*before);
+    first.read_problem();
+    const kernels::Window& window = first.problem_.window;
+    const auto all = [](const kernels::WindowDims& values, std::int64_t wanted) {
+      return std::ranges::count(values, wanted) == std::ssize(values);
+    };
+    const bool fits = window.rank == 2 && all(window.kernel, 1) && all(window.stride, 1) && all(window.pad_begin, 0) &&
+                      all(window.pad_end, 0) && first.problem_.groups == 1 && !first.problem_.has_residual &&
+                      !first.problem_.may_use_bf16 && !first.problem_.bf16_input && before->constant(1) != nullptr &&
+                      first.own_activation();
+    return fits ? first.problem_.inputs : 0;
+  }
+
+  // Whether the instruction behind will make what it needs of this one's output on its own.
+  bool is_left_to_reader() {
+    std::optional<OperatorBuilder> reader = builder_.only_reader();
+    if (algorithm_ != Algorithm::kDirect || !reader || !is_conv(*reader)) return false;
+    builder_.define(shape_, {});
+    ConvBuilder next(*reader);
+    try {
+      next.read_problem();
+    } catch (const Error&) {
+      return false;  // which the reader is going to say itself
+    }
+    next.choose_algorithm();
+    return next.algorithm_ == Algorithm::kPointwiseDepthwise;
   }
 
   bool asks_for_small_weights() const {
@@ -102,8 +143,8 @@ class ConvBuilder {
   void choose_algorithm() {
     ConvolutionProblem typical = problem_;
     if (builder_.any_rows()) typical.batch = kTypicalRows;
-    const std::vector<Expectation> candidates = expectations(typical);
-    algorithm_ = candidates.front().algorithm;
+    candidates_ = expectations(typical);
+    algorithm_ = candidates_.front().algorithm;
     const std::string wanted = builder_.attributes().get_string(kAlgorithmAttribute, "");
     if (!wanted.empty()) {
       const auto row = std::ranges::find(algorithms(), wanted, &AlgorithmRow::name);
@@ -115,15 +156,18 @@ class ConvBuilder {
     }
     if (builder_.use_of_bf16() == Bf16::kMust) algorithm_ = Algorithm::kDirectBf16;
     if (algorithm_ == Algorithm::kDirectBf16 && !choose_bf16()) algorithm_ = Algorithm::kDirect;
-    if (builder_.surveys()) offer(candidates);
   }
 
-  void offer(const std::vector<Expectation>& candidates) {
+  void offer() {
     Choice choice;
     choice.problem = problem_text();
     choice.macs = static_cast<double>(shape_.element_count()) * static_cast<double>(builder_.shape(1).element_count()) /
                   static_cast<double>(problem_.outputs);
-    for (const auto& [algorithm, cycles, weight_bytes] : candidates) {
+    if (problem_.pointwise_inputs != 0) {
+      choice.with_producer = true;
+      choice.macs += static_cast<double>(builder_.shape(0).element_count() * problem_.pointwise_inputs);
+    }
+    for (const auto& [algorithm, cycles, weight_bytes] : candidates_) {
       if (algorithm == Algorithm::kOnednnWinograd && !choose_onednn_winograd()) continue;
       if (algorithm == Algorithm::kDirectBf16 && !choose_bf16()) continue;
       choice.candidates.push_back({std::string(name_of(algorithm)), cycles, weight_bytes});
@@ -151,6 +195,10 @@ class ConvBuilder {
     const std::string activation = builder_.attributes().get_string("activation", "");
     if (!activation.empty()) text += ", " + activation;
     if (residual_last_) text += ", residual";
+    if (problem_.pointwise_inputs != 0) {
+      const tensor::Attributes& before = builder_.only_producer()->attributes();
+      text += fmt::format(", behind 1x1 of {} {}", problem_.pointwise_inputs, before.get_string("activation", ""));
+    }
     if (problem_.small_weights) text += ", small weights";
     if (problem_.may_use_bf16) text += ", bf16 allowed" + kept_text(builder_);
     return text;
@@ -271,20 +319,52 @@ class ConvBuilder {
         .buffer;
   }
   int own_bias() { return builder_.has(2) ? builder_.plain_input(2).buffer : -1; }
+  std::optional<kernels::ImageActivation> own_activation() const {
+    return builder_.attributes().has("activation") ? image_activation(activation_of(builder_.attributes()))
+                                                   : kernels::ImageActivation::none();
+  }
+
+  kernels::DepthwiseProblem depthwise_problem() const {
+    const kernels::Window& window = problem_.window;
+    return {problem_.batch,      problem_.inputs,  window.input[1],  window.input[2],
+            window.kernel[1],    window.kernel[2], window.stride[1], window.pad_begin[1],
+            window.pad_begin[2], window.output[1], window.output[2], number(problem_.bf16_input)};
+  }
+  int depthwise_weights() {
+    return builder_.packed(1, plain_desc(weight_dims_), blocked_groups_desc(weight_dims_)).buffer;
+  }
 
   void emit_depthwise() {
-    const kernels::Window& window = problem_.window;
-    const kernels::Depthwise depthwise(
-        *depthwise_loops(), {problem_.batch, problem_.inputs, window.input[1], window.input[2], window.kernel[1],
-                             window.kernel[2], window.stride[1], window.pad_begin[1], window.pad_begin[2],
-                             window.output[1], window.output[2], number(problem_.bf16_input)});
+    const kernels::Depthwise depthwise(*depthwise_loops(), depthwise_problem());
     const int input = own_input();
-    const int weights = builder_.packed(1, plain_desc(weight_dims_), blocked_groups_desc(weight_dims_)).buffer;
+    const int weights = depthwise_weights();
     const int bias = own_bias();
-    const auto activation = image_activation(activation_);
+    const auto activation = own_activation();
     const Stored to = builder_.new_buffer(blocked_desc(dims_of(shape_), builder_.output_number()));
     builder_.emit(make_depthwise_step(depthwise, activation.value_or(kernels::ImageActivation::none())),
                   {input, weights, bias, to.buffer});
+    if (!activation) emit_elementwise(builder_, activation_, to, to);
+    builder_.define(shape_, to);
+  }
+
+  // And the pointwise convolution before, whose output nobody else reads.
+  void emit_pointwise_depthwise() {
+    OperatorBuilder before = *builder_.only_producer();
+    ConvBuilder first(before);
+    first.read_problem();
+    const kernels::PointwiseDepthwise both(*depthwise_loops(), problem_.pointwise_inputs, depthwise_problem(),
+                                           builder_.threads());
+    const int input = first.own_input();
+    const int pointwise_weights =
+        before.packed(1, plain_desc(first.weight_dims_), blocked_weights_desc(first.weight_dims_)).buffer;
+    const int pointwise_bias = first.own_bias();
+    const int weights = depthwise_weights();
+    const int bias = own_bias();
+    const auto activation = own_activation();
+    const Stored to = builder_.new_buffer(blocked_desc(dims_of(shape_)));
+    builder_.emit(make_pointwise_depthwise_step(both, *first.own_activation(),
+                                                activation.value_or(kernels::ImageActivation::none())),
+                  {input, pointwise_weights, pointwise_bias, weights, bias, to.buffer});
     if (!activation) emit_elementwise(builder_, activation_, to, to);
     builder_.define(shape_, to);
   }
@@ -311,7 +391,7 @@ class ConvBuilder {
     const int input = own_input();
     const int weights = builder_.packed(1, winograd.weights());
     const int bias = own_bias();
-    auto activation = image_activation(activation_);
+    auto activation = own_activation();
     if (activation) activation->residual_last = residual_last_;
     const bool sums = builder_.has(kResidual) && (activation || !residual_last_);
     const int residual = sums ? builder_.input(kResidual, dst).buffer : -1;
@@ -337,6 +417,7 @@ class ConvBuilder {
 
   OperatorBuilder& builder_;
   ConvolutionProblem problem_{};
+  std::vector<Expectation> candidates_;
   Dims weight_dims_;
   Shape shape_;
   Elementwise activation_;

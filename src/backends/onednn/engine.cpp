@@ -75,6 +75,10 @@ Desc blocked_groups_desc(const Dims& dims) {
   return {dims, Number::f32, has_avx512() ? Tag::Goihw16g : Tag::Goihw8g};
 }
 
+Desc blocked_weights_desc(const Dims& dims) {
+  return {dims, Number::f32, has_avx512() ? Tag::OIhw16i16o : Tag::OIhw8i8o};
+}
+
 Desc any_desc(const Dims& dims, Number number) {
   return {dims, number, Tag::any};
 }

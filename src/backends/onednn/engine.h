@@ -34,6 +34,8 @@ inline bool is_plain(const Desc& desc) {
 Desc blocked_desc(const Dims& dims, Number number = Number::f32);
 // Weights [groups][1][1][height][width] in blocks of groups.
 Desc blocked_groups_desc(const Dims& dims);
+// Weights [outputs][inputs][1][1] in blocks of outputs, and of inputs filled up to whole blocks.
+Desc blocked_weights_desc(const Dims& dims);
 // `dims` with oneDNN's choice of layout.
 Desc any_desc(const Dims& dims, Number number = Number::f32);
 

@@ -41,6 +41,27 @@ class DepthwiseStep final : public OwnStep {
   ImageActivation activation_;
 };
 
+class PointwiseDepthwiseStep final : public OwnStep {
+ public:
+  PointwiseDepthwiseStep(const kernels::PointwiseDepthwise& both, const ImageActivation& pointwise_activation,
+                         const ImageActivation& activation)
+      : both_(both), pointwise_activation_(pointwise_activation), activation_(activation) {}
+
+  void run(std::span<void* const> buffers, void* scratch, int threads) const override {
+    const auto floats = [&](std::size_t index) { return static_cast<float*>(buffers[index]); };
+    both_.run(
+        {floats(0), floats(1), floats(2), pointwise_activation_, floats(3), floats(4), activation_, floats(5), scratch},
+        threads);
+  }
+
+  std::size_t scratch_bytes() const override { return both_.scratch_bytes(); }
+
+ private:
+  kernels::PointwiseDepthwise both_;
+  ImageActivation pointwise_activation_;
+  ImageActivation activation_;
+};
+
 }  // namespace
 
 std::optional<ImageActivation> image_activation(const Elementwise& function) {
@@ -77,6 +98,12 @@ std::unique_ptr<OwnStep> make_winograd_step(const kernels::Winograd& winograd, c
 
 std::unique_ptr<OwnStep> make_depthwise_step(const kernels::Depthwise& depthwise, const ImageActivation& activation) {
   return std::make_unique<DepthwiseStep>(depthwise, activation);
+}
+
+std::unique_ptr<OwnStep> make_pointwise_depthwise_step(const kernels::PointwiseDepthwise& both,
+                                                       const ImageActivation& pointwise_activation,
+                                                       const ImageActivation& activation) {
+  return std::make_unique<PointwiseDepthwiseStep>(both, pointwise_activation, activation);
 }
 
 }  // namespace lanner::backends::onednn

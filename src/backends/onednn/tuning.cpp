@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <optional>
 #include <random>
 #include <unordered_map>
@@ -168,7 +169,22 @@ class Bench {
 struct Problem {
   std::string_view text;
   std::vector<std::size_t> instructions;
+  bool with_producer;
   std::vector<std::string> algorithms;
+
+  // What they took together, of what each of the block's took in a run. Where another instruction did the work of some,
+  // those count as much as the others; infinite where it did that of all.
+  double us(std::span<const std::int64_t> ns) const {
+    double sum = 0;
+    std::size_t count = 0;
+    for (const std::size_t instruction : instructions) {
+      if (ns[instruction] == 0) continue;
+      sum += static_cast<double>(ns[instruction] + (with_producer ? ns[instruction - 1] : 0)) * 1e-3;
+      ++count;
+    }
+    return count == 0 ? std::numeric_limits<double>::infinity()
+                      : sum * static_cast<double>(instructions.size()) / static_cast<double>(count);
+  }
 };
 
 bool is_known(const Choice& choice, TuneLevel level, const Measurements& measurements) {
@@ -188,7 +204,7 @@ std::vector<Problem> problems_to_measure(const std::vector<Choice>& choices, Tun
     if (same != problems.end()) {
       same->instructions.push_back(choice.instruction);
     } else {
-      problems.push_back({choice.problem, {choice.instruction}, entrants(choice, level)});
+      problems.push_back({choice.problem, {choice.instruction}, choice.with_producer, entrants(choice, level)});
     }
   }
   return problems;
@@ -235,11 +251,7 @@ void measure(const Block& block, std::span<const Tensor> constants, std::span<co
     const std::vector<std::int64_t> ns = bench.run(*variants[*line_up]);
     const auto run_us = static_cast<double>(base::now_ns() - start) * 1e-3;
     std::vector<double> us;
-    for (const Problem& problem : problems) {
-      double sum = 0;
-      for (const std::size_t instruction : problem.instructions) sum += static_cast<double>(ns[instruction]);
-      us.push_back(sum * 1e-3);
-    }
+    for (const Problem& problem : problems) us.push_back(problem.us(ns));
     contest.record(*line_up, us, run_us);
     options.progress(contest.progress());
   }
@@ -247,7 +259,8 @@ void measure(const Block& block, std::span<const Tensor> constants, std::span<co
     Measurement measurement{{}, options.level};
     const auto places = static_cast<double>(problems[i].instructions.size());
     for (std::size_t k = 0; k < problems[i].algorithms.size(); ++k) {
-      measurement.timings.push_back({problems[i].algorithms[k], contest.best_us(i, k) / places});
+      const double us = contest.best_us(i, k) / places;
+      if (std::isfinite(us)) measurement.timings.push_back({problems[i].algorithms[k], us});
     }
     measurements.insert_or_assign(std::string(problems[i].text), std::move(measurement));
   }
