@@ -276,9 +276,10 @@ class Chain {
     std::vector<SlotIndex> inputs{value_, weights(shape)};
     inputs.push_back(source_.flag() ? weights({outputs}) : program::kNoSlot);
     if (turned) return add("ConvTranspose", inputs, entries);
-    entries.emplace_back("algorithm",
-                         std::string(source_.one_of({"direct", "winograd-f4", "winograd-f2", "winograd-f4-plain",
-                                                     "winograd-f2-plain", "onednn-winograd", "depthwise"})));
+    entries.emplace_back(
+        "algorithm",
+        std::string(source_.one_of({"direct", "winograd-f4", "winograd-f2", "winograd-f4-plain", "winograd-f2-plain",
+                                    "onednn-winograd", "depthwise", "pointwise-depthwise"})));
     if (source_.below(3) == 0) entries.pop_back();
     if (source_.flag()) return add("Conv", inputs, entries);
     const SlotIndex before = value_;

@@ -48,7 +48,7 @@ constexpr double kDepthwisePart = 0.8;
 constexpr double kPointwisePart = 1.15;
 // Images that exceed this are written to, and read from, caches or memory that deliver so much.
 constexpr double kNearCacheBytes = 1 << 20;
-constexpr double kFarCacheBytesPerCycle = 10;
+constexpr double kFarCacheBytesPerCycle = 18;
 
 double product(const kernels::WindowDims& sizes) {
   return std::accumulate(sizes.begin(), sizes.end(), 1.0,

@@ -195,6 +195,56 @@ TEST(Onednn, ConvolutionByEachAlgorithm) {
   }
 }
 
+// A pointwise convolution whose output only the depthwise one behind it reads, as one step and as two.
+TEST(Onednn, PointwiseAndDepthwiseConvolution) {
+  struct Form {
+    std::string_view name;
+    Shape x;
+    std::vector<std::pair<std::string, tensor::Attribute>> pointwise;
+    std::vector<std::pair<std::string, tensor::Attribute>> depthwise;
+    bool read_twice = false;
+    bool is_one = true;
+  };
+  const std::pair<std::string, tensor::Attribute> pads{"pads", Ints{1, 1, 1, 1}};
+  const Form forms[] = {
+      {"plain", {2, 24, 19, 23}, {}, {pads}},
+      {"activations",
+       {1, 19, 14, 15},
+       {{"activation", std::string("HardSwish")}},
+       {pads, {"activation", std::string("Tanh")}}},
+      {"strided", {1, 40, 17, 30}, {{"activation", std::string("Relu")}}, {pads, {"strides", Ints{2, 2}}}},
+      {"read_twice", {1, 24, 19, 23}, {}, {pads}, true, false},
+      {"another_activation_before", {1, 24, 19, 23}, {{"activation", std::string("Tanh")}}, {pads}, false, false},
+      {"strided_before", {1, 24, 19, 23}, {{"strides", Ints{2, 2}}}, {pads}, false, false},
+      {"empty", {0, 24, 19, 23}, {}, {pads}, false, false},
+  };
+  for (const Form& form : forms) {
+    for (const char* algorithm : {"pointwise-depthwise", "depthwise", "direct"}) {
+      SCOPED_TRACE(std::string(form.name) + ", " + algorithm);
+      BlockWriter writer;
+      const auto between = writer.add("FusedConv",
+                                      {writer.input(form.x), writer.constant(random_tensor({72, form.x[1], 1, 1}, 2)),
+                                       writer.constant(random_tensor({72}, 3))},
+                                      form.pointwise);
+      auto attributes = form.depthwise;
+      attributes.emplace_back("group", I{72});
+      attributes.emplace_back("algorithm", std::string(algorithm));
+      writer.output(writer.add(
+          "FusedConv",
+          {between, writer.constant(random_tensor({72, 1, 3, 3}, 4)), writer.constant(random_tensor({72}, 5))},
+          attributes));
+      if (form.read_twice) writer.output(between);
+      EXPECT_LT(error_of(writer, {random_tensor(form.x, 1)}), kTolerance);
+      if (form.x[0] == 0) continue;
+      const Choice choice = find_backend("onednn")->choices(writer.block, writer.constants, {})[1];
+      const bool is_candidate =
+          std::ranges::count(choice.candidates, "pointwise-depthwise", &Choice::Candidate::algorithm) != 0;
+      EXPECT_EQ(is_candidate, form.is_one && choice.candidates.size() > 1) << "only CPUs with AVX2 have it";
+      EXPECT_EQ(choice.with_producer, is_candidate);
+    }
+  }
+}
+
 TEST(Onednn, UnknownAlgorithm) {
   const std::pair<std::string, tensor::Attribute> magic{"algorithm", std::string("magic")};
   BlockWriter conv;

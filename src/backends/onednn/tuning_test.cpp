@@ -165,6 +165,33 @@ TEST(Tuning, ProblemsDifferWhereTimesMay) {
   EXPECT_EQ(choices[5].macs, 8.0 * 9 * 7 * 2 * 9);
 }
 
+// Where a depthwise convolution may be one step with the pointwise one before, both are one problem, and the first is
+// still one by itself.
+TEST(Tuning, PointwiseAndDepthwiseConvolutionCompeteTogether) {
+  BlockWriter writer;
+  const std::pair<std::string, tensor::Attribute> relu{"activation", std::string("Relu")};
+  const auto between = writer.add(
+      "FusedConv", {writer.input({1, 16, 24, 20}), writer.constant(random_tensor({64, 16, 1, 1}, 1))}, {relu});
+  writer.output(writer.add("Conv", {between, writer.constant(random_tensor({64, 1, 3, 3}, 2))},
+                           {{"group", std::int64_t{64}}, {"pads", std::vector<std::int64_t>(4, 1)}}));
+  const std::vector<Choice> choices = choices_of(writer);
+  if (choices[1].candidates.size() < 3) GTEST_SKIP() << "not on this CPU";
+  EXPECT_EQ(choices[0].problem, "1x16x24x20 by 64x16x1x1, Relu");
+  EXPECT_EQ(choices[1].problem, "1x64x24x20 by 64x1x3x3, pad 1x1x1x1, behind 1x1 of 16 Relu");
+  EXPECT_EQ(choices[1].macs, 64.0 * 24 * 20 * (16 + 9));
+  Measurements measurements;
+  backend().tune(writer.block, writer.constants, {.level = TuneLevel::kFull}, measurements);
+  ASSERT_NE(measurements.at(choices[0].problem).find("direct"), nullptr) << "measured where it has a step of its own";
+  const double pointwise = measurements.at(choices[0].problem).find("direct")->us;
+  for (const char* algorithm : {"direct", "depthwise"}) {
+    EXPECT_GT(measurements.at(choices[1].problem).find(algorithm)->us, pointwise) << algorithm;
+  }
+  // What is chosen is remembered, and nothing is measured again.
+  const Measurements before = measurements;
+  backend().tune(writer.block, writer.constants, {.level = TuneLevel::kFull}, measurements);
+  EXPECT_EQ(measurements, before);
+}
+
 TEST(Tuning, FusedProductsAreProblemsOfTheirOwn) {
   BlockWriter writer;
   const auto x = writer.input({2, 3, 16});
