@@ -1,5 +1,7 @@
 #include "onnx/build.h"
 
+#include <onnx/defs/schema.h>
+
 #include <algorithm>
 #include <memory>
 #include <unordered_map>
@@ -171,6 +173,19 @@ class Builder {
     return Tensor::of<T>(Shape{static_cast<std::int64_t>(values.size())}, values);
   }
 
+  // An operator's last input may be a list, which has no gaps. ONNX's checker does not look at it.
+  static void check_lists(const pb::NodeProto& node) {
+    const pb::OpSchema* schema = pb::OpSchemaRegistry::Schema(node.op_type(), node.domain());
+    if (schema == nullptr || schema->inputs().empty()) return;
+    const pb::OpSchema::FormalParameter& last = schema->inputs().back();
+    if (last.GetOption() != pb::OpSchema::Variadic) return;
+    for (int i = static_cast<int>(schema->inputs().size()) - 1; i < node.input_size(); ++i) {
+      if (node.input(i).empty()) {
+        base::invalid("model.invalid", "input {} is absent, but belongs to the list '{}'", i, last.GetName());
+      }
+    }
+  }
+
   void add_node(const pb::NodeProto& proto) {
     Node node;
     node.op = proto.op_type();
@@ -186,6 +201,7 @@ class Builder {
                                                   ? tensor::Attribute(tensors_.find(attribute.t()))
                                                   : to_attribute(attribute));
     }
+    check_lists(proto);
     if (node.op == "Scan" && node.domain.empty()) check_scan(proto);
     if (!nested.empty()) add_nested(nested, node);
 

@@ -513,6 +513,14 @@ TEST(Import, InvalidModels) {
               HasSubstr("model.invalid: "));
   EXPECT_THAT(reason([](auto& m) { m.mutable_graph()->mutable_initializer(0)->set_dims(0, 5); }),
               HasSubstr("model.invalid: "));
+  // A gap in a list.
+  EXPECT_THAT(reason([](auto& m) {
+                pb::NodeProto& node = *m.mutable_graph()->mutable_node(1);
+                node.set_op_type("Sum");
+                node.clear_attribute();
+                node.add_input("");
+              }),
+              HasSubstr("input 1 is absent"));
   EXPECT_THAT(
       reason([](auto& m) { *m.add_opset_import() = m.opset_import(0), m.mutable_opset_import(1)->set_version(9); }),
       HasSubstr("twice"));

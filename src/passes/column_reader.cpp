@@ -209,6 +209,7 @@ std::optional<NodeReading> ColumnReader::read_compute(const Node& node) {
   const bool folds = find(kFolded, node) != nullptr;
   // Clip's limits and Pow's exponent are numbers.
   const std::span<const ValueId> operands(node.inputs.data(), folds ? node.inputs.size() : 1);
+  if (std::ranges::find(operands, kNoValue) != operands.end()) return std::nullopt;
   // Rows are those of an operand that was read, or else of the first that has rows.
   ColumnForm result;
   bool known = false;
@@ -240,7 +241,6 @@ std::optional<NodeReading> ColumnReader::read_compute(const Node& node) {
   if (result.row_begin < 0 || !fits(*dims, result.row_begin, result.row_end)) return std::nullopt;
   std::vector<std::vector<Column>> given;
   for (const ValueId value : operands) {
-    if (value == kNoValue) return std::nullopt;
     auto columns = operand(value, *dims, result);
     if (!columns) return std::nullopt;
     given.push_back(std::move(*columns));
