@@ -264,22 +264,21 @@ Found find_chain(const Graph& graph, NodeId at, Chain chain) {
 
 // The dimensions of a picture in layout `to`, from those in another.
 ValueId dims_in(const KnownDims& dims, const std::string& to, Edit& edit) {
-  if (dims.layout == to) return dims.value;
-  std::vector<std::int64_t> places;
-  for (const char axis : to) {
-    if (const std::size_t place = dims.layout.find(axis); place != std::string::npos) {
-      places.push_back(static_cast<std::int64_t>(place));
-    }
-  }
   const auto type = [](std::size_t count) {
     return ValueType::tensor(ElementType::kInt64, {static_cast<std::int64_t>(count)});
   };
-  const ValueId gathered =
-      edit.node(make_node("Gather", {dims.value, edit.constant(int_tensor(places))}), type(places.size()));
-  if (places.size() == to.size()) return gathered;
+  ValueId value = dims.value;
+  const bool one = to.starts_with('N') && !dims.layout.starts_with('N');
+  const std::string rest = one ? to.substr(1) : to;
+  if (rest != dims.layout) {
+    std::vector<std::int64_t> places;
+    for (const char axis : rest) places.push_back(static_cast<std::int64_t>(dims.layout.find(axis)));
+    value = edit.node(make_node("Gather", {value, edit.constant(int_tensor(places))}), type(places.size()));
+  }
+  if (!one) return value;
   tensor::Attributes attributes;
   attributes.set("axis", std::int64_t{0});
-  return edit.node(make_node("Concat", {edit.constant(int_tensor({1})), gathered}, std::move(attributes)),
+  return edit.node(make_node("Concat", {edit.constant(int_tensor({1})), value}, std::move(attributes)),
                    type(to.size()));
 }
 
