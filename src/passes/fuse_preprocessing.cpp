@@ -42,6 +42,10 @@ struct Chain {
   int rank() const { return static_cast<int>(layout.size()); }
 };
 
+bool is_one_of(std::span<const std::string_view> ops, std::string_view op) {
+  return std::ranges::find(ops, op) != ops.end();
+}
+
 bool is_view(const Node& node) {
   return is_op(node, "Unsqueeze") || is_op(node, "Squeeze") || is_op(node, "Reshape");
 }
@@ -120,14 +124,17 @@ bool keeps_channels(const Graph& graph, const Node& node, const Chain& chain) {
   return true;
 }
 
-// Makes the node, which reads chain.value, part of the chain; says why it cannot be, or nothing.
+// Whether the node does something to the picture `value` that may be part of a chain.
+bool prepares(const Node& node, ValueId value) {
+  if (!node.domain.empty() || node.outputs.size() != 1 || node.outputs[0] == kNoValue) return false;
+  if (is_one_of(kArithmetic, node.op)) return node.inputs.size() == 2;
+  return (is_one_of(kOps, node.op) || is_view(node)) && node.inputs[0] == value;
+}
+
+// Makes the node, which prepares chain.value, part of the chain; says why it cannot be, or nothing.
 std::string extend(const Graph& graph, NodeId id, Chain& chain) {
   const Node& node = graph.node(id);
-  const bool is_arithmetic = std::ranges::find(kArithmetic, node.op) != std::end(kArithmetic);
-  if (!node.domain.empty() || node.outputs.size() != 1 || node.outputs[0] == kNoValue ||
-      (node.inputs[0] != chain.value && !(is_arithmetic && node.inputs.size() == 2))) {
-    return fmt::format("{} follows", node.op);
-  }
+  const bool is_arithmetic = is_one_of(kArithmetic, node.op);
   const bool is_float = chain.element == ElementType::kFloat32;
   if (is_view(node)) {
     const std::string layout = viewed_layout(graph, node, chain.layout);
@@ -172,15 +179,13 @@ std::string extend(const Graph& graph, NodeId id, Chain& chain) {
     chain.resize = &node;
     chain.resize_layout = chain.layout;
     chain.steps.push_back(node.op);
-  } else if (node.op == "Pad") {
+  } else {
     if (chain.pad != nullptr) return "it is padded again";
     if (node.attributes.get_string("mode", "constant") != "constant") return "the padding is not constant";
     if (!keeps_channels(graph, node, chain)) chain.channels = 0;
     chain.pad = &node;
     chain.pad_layout = chain.layout;
     chain.steps.push_back(node.op);
-  } else {
-    return fmt::format("{} follows", node.op);
   }
   chain.nodes.push_back(id);
   chain.value = node.outputs[0];
@@ -250,7 +255,7 @@ struct Found {
 Found find_chain(const Graph& graph, NodeId at, Chain chain) {
   Found best{chain, {}, {}};
   std::vector<ShapeUser> shapes;
-  for (NodeId next = at; next != kNoNode;) {
+  for (NodeId next = at; next != kNoNode && prepares(graph.node(next), chain.value);) {
     best.reason = extend(graph, next, chain);
     if (!best.reason.empty()) break;
     if (chain.element == ElementType::kFloat32) {
