@@ -20,7 +20,7 @@ constexpr std::string_view kLayouts[] = {"NCHW", "NHWC", "CHW", "HWC"};
 // What has more is no picture.
 constexpr std::int64_t kMostChannels = 4;
 
-// Nodes that become one, from the picture on.
+// Nodes that become one, from the picture on: at most one Resize and, behind it, at most one Pad.
 struct Chain {
   ValueId start;
   ValueId value;  // the last node's result
@@ -29,15 +29,15 @@ struct Chain {
   std::string layout;     // of `value`
   std::int64_t images;    // -1 where they are not known
   std::int64_t channels;  // 0 where they are not known any more
-  std::vector<NodeId> nodes;
+  std::vector<NodeId> nodes = {};
   int passes = 0;      // nodes that walk the picture
   bool moves = false;  // and do not only arithmetic
-  std::vector<std::string> steps;
-  std::vector<float> operands;
+  std::vector<std::string> steps = {};
+  std::vector<float> operands = {};
   const Node* resize = nullptr;
   const Node* pad = nullptr;
-  std::string resize_layout;
-  std::string pad_layout;
+  std::string resize_layout = {};
+  std::string pad_layout = {};
 
   int rank() const { return static_cast<int>(layout.size()); }
 };
@@ -53,7 +53,7 @@ bool is_view(const Node& node) {
 // Whether the value is an input of the graph, whatever its shape is called.
 bool is_graph_input(const Graph& graph, ValueId value) {
   for (const Node* node = graph.producer(value); node != nullptr; node = graph.producer(value)) {
-    if (!is_view(*node)) return false;
+    if (!is_view(*node) || !has_input(*node, 0)) return false;
     value = node->inputs[0];
   }
   return !graph.value(value).is_constant();
@@ -65,8 +65,8 @@ std::string viewed_layout(const Graph& graph, const Node& node, const std::strin
   const std::string other = has_images ? layout.substr(1) : "N" + layout;
   if (node.op != "Reshape") {
     const auto axes = constant_ints(graph, input(node, 1));
-    const std::size_t longer = std::max(layout.size(), other.size());
-    const bool first = axes && axes->size() == 1 && known_axis((*axes)[0], static_cast<int>(longer)) == 0;
+    const auto rank = static_cast<int>(std::max(layout.size(), other.size()));
+    const bool first = axes && axes->size() == 1 && known_axis((*axes)[0], rank) == 0;
     return first && has_images == (node.op == "Squeeze") ? other : "";
   }
   const ValueType& from = type_of(graph, node.inputs[0]);
@@ -89,7 +89,9 @@ bool resizes_pixels_alone(const Graph& graph, const Node& node, const Chain& cha
     for (int axis = 0; axis < chain.rank(); ++axis) axes.push_back(axis);
   }
   const auto scales = constant_floats(graph, input(node, 2));
-  const auto sizes = has_input(node, 2) ? std::nullopt : known_elements(graph, input(node, 3));
+  // An empty list is as good as none.
+  const bool is_scaled = has_input(node, 2) && !(scales && scales->empty());
+  const auto sizes = is_scaled ? std::nullopt : known_elements(graph, input(node, 3));
   const bool stretches = node.attributes.get_string("keep_aspect_ratio_policy", "stretch") == "stretch";
   for (std::size_t i = 0; i < axes.size(); ++i) {
     const std::optional<int> axis = known_axis(axes[i], chain.rank());
@@ -140,7 +142,7 @@ std::string extend(const Graph& graph, NodeId id, Chain& chain) {
     const std::string layout = viewed_layout(graph, node, chain.layout);
     if (layout.empty()) return fmt::format("a {} shapes the picture anew", node.op);
     chain.layout = layout;
-    chain.images = layout.starts_with('N') ? 1 : chain.images;
+    chain.images = 1;
   } else if (node.op == "Cast") {
     if (is_float || static_cast<ElementType>(node.attributes.get_int("to", 0)) != ElementType::kFloat32) {
       return "it is cast to another type than float32";
@@ -159,8 +161,7 @@ std::string extend(const Graph& graph, NodeId id, Chain& chain) {
     if (!is_float) return "it computes with bytes";
     if (chain.channels == 0) return "the Pad may add channels";
     const bool first = node.inputs[0] == chain.value;
-    if (!first && (node.op == "Sub" || node.op == "Div"))
-      return fmt::format("{} has the picture on its right", node.op);
+    if (!first && (node.op == "Sub" || node.op == "Div")) return "the picture is on the right of " + node.op;
     const Image image{chain.rank(), static_cast<int>(chain.layout.find('C')), chain.channels, ElementType::kFloat32};
     const auto operands = per_channel(graph, image, node.inputs[first ? 1 : 0]);
     if (!operands) return fmt::format("{} has no constant per channel", node.op);
@@ -331,23 +332,8 @@ Verdict fuse(const Graph& graph, NodeId at, Edit& edit) {
     const tensor::Dim& channels = type.dims[layout.find('C')];
     if (!channels.known() || channels.size < 1 || channels.size > kMostChannels) continue;
     const std::int64_t images = layout.starts_with('N') ? type.dims[0].size : 1;
-    Found other = find_chain(graph, at,
-                             {start,
-                              start,
-                              type.element,
-                              std::string(layout),
-                              std::string(layout),
-                              images,
-                              channels.size,
-                              {},
-                              0,
-                              false,
-                              {},
-                              {},
-                              nullptr,
-                              nullptr,
-                              {},
-                              {}});
+    Found other = find_chain(
+        graph, at, {start, start, type.element, std::string(layout), std::string(layout), images, channels.size});
     if (!found || other.chain.nodes.size() > found->chain.nodes.size()) found = std::move(other);
   }
   if (!found) return no_match();

@@ -135,6 +135,16 @@ TEST(FusePreprocessing, ReadsShapesWithoutWhatIsInBetween) {
   expect_rewrites(p.graph, kFusePreprocessing, "Shape Concat Gather Mul Concat Gather Sub Concat Preprocess", p.inputs);
 }
 
+// As PyTorch exports a Resize to sizes: with an empty list of scales.
+TEST(FusePreprocessing, TakesEmptyScales) {
+  Prepared p("uint8[1,3,6,7]", {pixels({1, 3, 6, 7})});
+  p.cast();
+  const ValueId none = p.constant(floats({}));
+  p.value = p.node("Resize", {p.value, none, none, p.constant(ints({1, 3, 9, 11}))}, kLinear);
+  p.finish();
+  expect_rewrites(p.graph, kFusePreprocessing, "Preprocess", p.inputs);
+}
+
 TEST(FusePreprocessing, EndsBeforeWhatItDoesNotKnow) {
   Prepared p("uint8[1,6,7,3]", {pixels({1, 6, 7, 3})});
   p.cast();
@@ -233,7 +243,7 @@ TEST(FusePreprocessing, DeclinesConstantsThatAreNotPerChannel) {
   divides.value = divides.node("Div", {divides.constant(Tensor::scalar<float>(3)), divides.value});
   divides.resize({3, 9, 9});
   divides.finish();
-  expect_declines(divides.graph, kFusePreprocessing, "on its right");
+  expect_declines(divides.graph, kFusePreprocessing, "on the right of Div");
 }
 
 // Pads that nobody knows may add channels; then no constant per channel follows.
