@@ -268,28 +268,37 @@ Found find_chain(const Graph& graph, NodeId at, Chain chain) {
   return best;
 }
 
+// A node of what stands for a Shape.
+ValueId shape_node(std::string_view op, std::vector<ValueId> inputs, std::size_t rank, Edit& edit,
+                   tensor::Attributes attributes = {}) {
+  Node node = make_node(op, std::move(inputs), std::move(attributes));
+  node.stands_for = {"Shape"};
+  return edit.node(std::move(node), ValueType::tensor(ElementType::kInt64, {static_cast<std::int64_t>(rank)}));
+}
+
 // The dimensions of a picture in layout `to`, from those in another.
 ValueId dims_in(const KnownDims& dims, const std::string& to, Edit& edit) {
-  const auto type = [](std::size_t count) {
-    return ValueType::tensor(ElementType::kInt64, {static_cast<std::int64_t>(count)});
-  };
   ValueId value = dims.value;
   const bool one = to.starts_with('N') && !dims.layout.starts_with('N');
   const std::string rest = one ? to.substr(1) : to;
   if (rest != dims.layout) {
     std::vector<std::int64_t> places;
     for (const char axis : rest) places.push_back(static_cast<std::int64_t>(dims.layout.find(axis)));
-    value = edit.node(make_node("Gather", {value, edit.constant(int_tensor(places))}), type(places.size()));
+    value = shape_node("Gather", {value, edit.constant(int_tensor(places))}, places.size(), edit);
   }
   if (!one) return value;
   tensor::Attributes attributes;
   attributes.set("axis", std::int64_t{0});
-  return edit.node(make_node("Concat", {edit.constant(int_tensor({1})), value}, std::move(attributes)),
-                   type(to.size()));
+  return shape_node("Concat", {edit.constant(int_tensor({1})), value}, to.size(), edit, std::move(attributes));
 }
 
-Node fused_node(const Chain& chain) {
+Node fused_node(const Graph& graph, const Chain& chain) {
   Node fused = make_node("Preprocess", {chain.start}, {}, "lanner");
+  for (const NodeId id : chain.nodes) {
+    const Node& node = graph.node(id);
+    if (node.stands_for.empty()) fused.stands_for.push_back(node.op);
+    fused.stands_for.insert(fused.stands_for.end(), node.stands_for.begin(), node.stands_for.end());
+  }
   const auto take_input = [&](const Node& node, std::size_t position, std::size_t place) {
     if (!has_input(node, position)) return;
     if (fused.inputs.size() <= place) fused.inputs.resize(place + 1, kNoValue);
@@ -341,15 +350,12 @@ Verdict fuse(const Graph& graph, NodeId at, Edit& edit) {
   if (chain.passes < 2 || !chain.moves) {
     return found->reason.empty() ? no_match() : near_miss("{}", found->reason);
   }
-  edit.replace(chain.value, edit.node(fused_node(chain), type_of(graph, chain.value)));
+  edit.replace(chain.value, edit.node(fused_node(graph, chain), type_of(graph, chain.value)));
   ValueId start_dims = kNoValue;
   for (const ShapeUser& shape : found->shapes) {
     KnownDims dims = shape.dims;
     if (dims.value == kNoValue) {
-      if (start_dims == kNoValue) {
-        start_dims = edit.node(make_node("Shape", {start}),
-                               ValueType::tensor(ElementType::kInt64, {static_cast<std::int64_t>(type.dims.size())}));
-      }
+      if (start_dims == kNoValue) start_dims = shape_node("Shape", {start}, type.dims.size(), edit);
       dims.value = start_dims;
     }
     const ValueId given = graph.node(shape.node).outputs[0];
