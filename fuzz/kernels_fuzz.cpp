@@ -19,6 +19,7 @@
 #include "kernels/head_loops.h"
 #include "kernels/head_testing.h"
 #include "kernels/integer_product_loops.h"
+#include "kernels/preprocess_loops.h"
 #include "kernels/product_loops.h"
 #include "kernels/quantization_loops.h"
 #include "kernels/registry.h"
@@ -414,10 +415,10 @@ bool use_row(std::size_t row) {
     loops.set_for_test(there ? loops.rows()[row].loops : nullptr);
     return there;
   };
-  const bool any[] = {use(kernels::head_loops_of_cpu()),        use(kernels::column_loops_of_cpu()),
-                      use(kernels::element_loops_of_cpu()),     use(kernels::resize_loops_of_cpu()),
-                      use(kernels::product_loops_of_cpu()),     use(kernels::integer_product_loops_of_cpu()),
-                      use(kernels::quantization_loops_of_cpu())};
+  const bool any[] = {use(kernels::head_loops_of_cpu()),         use(kernels::column_loops_of_cpu()),
+                      use(kernels::element_loops_of_cpu()),      use(kernels::resize_loops_of_cpu()),
+                      use(kernels::product_loops_of_cpu()),      use(kernels::integer_product_loops_of_cpu()),
+                      use(kernels::quantization_loops_of_cpu()), use(kernels::preprocess_loops_of_cpu())};
   return std::ranges::find(any, true) != std::end(any);
 }
 
@@ -508,6 +509,104 @@ void check_resize(Source& source) {
       {"nearest_mode", std::string(source.one_of({"floor", "ceil", "round_prefer_floor", "round_prefer_ceil"}))},
       {"antialias", I{source.below(4) == 0}}};
   check_instruction_sets("Resize", [&](int threads) { return run("Resize", {x, {}, {}, sizes}, entries, 1, threads); });
+}
+
+// A picture's Cast, arithmetic, Resize and Pad in one pass, and one after another.
+void check_preprocessing(Source& source) {
+  const auto layout = [&] { return std::string(source.one_of({"NCHW", "NHWC", "CHW", "HWC"})); };
+  const I channels = source.one_of<I>({3, 1, 4, 2, 5});
+  const std::string layouts[] = {layout(), layout(), layout(), layout()};
+  Shape shape;
+  for (const char axis : layouts[0]) {
+    shape.push_back(axis == 'C' ? channels : axis == 'N' ? source.between(1, 2) : source.between(0, 40));
+  }
+  const bool bytes = source.flag();
+  const Tensor x = bytes ? integers<std::uint8_t>(source.random(), shape) : floats(source.random(), shape, true);
+  std::vector<std::string> steps;
+  std::vector<float> operands;
+  const auto add_arithmetic = [&] {
+    if (source.flag()) return;
+    steps.emplace_back(source.one_of({"Sub", "Mul", "Add", "Div"}));
+    for (I c = 0; c < channels; ++c) operands.push_back(source.one_of({0.5f, 3.0f, -1.25f, 0.0f}));
+  };
+  add_arithmetic();
+  Tensor sizes;
+  Tensor pads;
+  const bool resizes = source.below(4) != 0;
+  if (resizes) {
+    sizes = Tensor::allocate(ElementType::kInt64, {static_cast<I>(layouts[1].size())});
+    for (std::size_t i = 0; i < layouts[1].size(); ++i) {
+      const char axis = layouts[1][i];
+      const std::size_t at = layouts[0].find(axis);
+      sizes.data<I>()[i] = axis == 'C'               ? channels
+                           : axis != 'N'             ? source.between(0, 50)
+                           : at == std::string::npos ? 1
+                                                     : shape[static_cast<int>(at)];
+    }
+    steps.emplace_back("Resize");
+    add_arithmetic();
+  }
+  if (source.flag()) {
+    pads = Tensor::allocate(ElementType::kInt64, {2 * static_cast<I>(layouts[2].size())});
+    for (I i = 0; i < pads.element_count(); ++i) {
+      const char axis = layouts[2][static_cast<std::size_t>(i) % layouts[2].size()];
+      pads.data<I>()[i] = axis == 'H' || axis == 'W' ? source.between(-4, 9) : 0;
+    }
+    steps.emplace_back("Pad");
+    add_arithmetic();
+  }
+  const Attributes how{
+      {"mode", std::string(source.one_of({"linear", "nearest"}))},
+      {"coordinate_transformation_mode",
+       std::string(source.one_of({"half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel"}))},
+      {"exclude_outside", I{source.below(4) == 0}}};
+  Attributes entries = how;
+  entries.insert(entries.end(), {{"steps", steps},
+                                 {"operands", operands},
+                                 {"input_layout", layouts[0]},
+                                 {"resize_layout", layouts[1]},
+                                 {"pad_layout", layouts[2]},
+                                 {"output_layout", layouts[3]}});
+  const Tensor value = source.flag() ? Tensor::scalar<float>(114) : Tensor();
+
+  const auto expected = result_of([&]() -> std::vector<Tensor> {
+    Tensor picture = run("Cast", {x}, {{"to", I{1}}})[0];
+    std::string now = layouts[0];
+    const auto turn = [&](const std::string& wanted) {
+      if (now.size() > wanted.size()) picture = run("Squeeze", {picture, ints({0})})[0];
+      if (now.size() < wanted.size()) picture = run("Unsqueeze", {picture, ints({0})})[0];
+      now = now.size() > wanted.size() ? now.substr(1) : now.size() < wanted.size() ? "N" + now : now;
+      Ints order;
+      for (const char axis : wanted) order.push_back(static_cast<I>(now.find(axis)));
+      picture = run("Transpose", {picture}, {{"perm", order}})[0];
+      now = wanted;
+    };
+    const float* next = operands.data();
+    for (const std::string& step : steps) {
+      if (step == "Resize") {
+        turn(layouts[1]);
+        picture = run("Resize", {picture, {}, {}, sizes}, how)[0];
+      } else if (step == "Pad") {
+        turn(layouts[2]);
+        picture = run("Pad", {picture, pads, value})[0];
+      } else {
+        const Shape broadcast = now.ends_with('C') ? Shape{channels} : Shape{channels, 1, 1};
+        const Tensor operand =
+            Tensor::of<float>(broadcast, std::span<const float>(next, static_cast<std::size_t>(channels)));
+        picture = run(step, {picture, operand})[0];
+        next += channels;
+      }
+    }
+    turn(layouts[3]);
+    return {picture};
+  });
+  check_instruction_sets("Preprocess", [&](int threads) {
+    const std::vector<Tensor> made = run("Preprocess", {x, {}, sizes, pads, value}, entries, 1, threads);
+    if (!expected) fail("Preprocess does what the operators refuse");
+    expect_same(*expected, made, "Preprocess");
+    return made;
+  });
+  if (expected) run("Preprocess", {x, {}, sizes, pads, value}, entries);
 }
 
 // A straight-line program over columns.
@@ -827,7 +926,8 @@ void check_moves(Source& source) {
 using Check = void (*)(Source&);
 constexpr Check kChecks[] = {check_subgraph,     check_elementwise, check_resize, check_columns,
                              check_suppression,  check_classes,     check_topk,   check_integer_products,
-                             check_integer_conv, check_attention,   check_moves,  check_subgraph};
+                             check_integer_conv, check_attention,   check_moves,  check_subgraph,
+                             check_preprocessing};
 
 }  // namespace
 

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "base/fail.h"
+#include "kernels/kernel.h"
 #include "lanner/tensor.h"
 
 namespace lanner::kernels {
@@ -51,6 +52,14 @@ class IndexList {
   std::array<std::int64_t, kMaxSize> values_;
   int size_ = 0;
 };
+
+// Axis `index` of the input 'axes', or `index` itself where there is none; marks it in `seen`.
+inline int listed_axis(const IndexList* axes, int index, int rank, std::uint32_t& seen) {
+  const int axis = normalize_axis(axes != nullptr ? (*axes)[index] : index, rank);
+  if ((seen >> axis & 1u) != 0) base::invalid("op.axis", "axis {} is given twice", axis);
+  seen |= 1u << axis;
+  return axis;
+}
 
 // The element of an int64 or int32 tensor that holds exactly one.
 inline std::int64_t read_index(const Tensor& tensor, std::string_view name) {

@@ -36,7 +36,6 @@ void prepare(ColumnTable& table) {
   fill_up(table.partners);
   fill_up(table.weights);
   fill_up(table.partner_weights);
-  const std::int64_t last_start = std::max<std::int64_t>(0, table.input - lanes);
   for (std::int64_t vector = 0; vector < vectors; ++vector) {
     const std::int64_t begin = vector * lanes;
     std::int32_t* const lists[] = {table.indices.data() + begin,
@@ -48,22 +47,56 @@ void prepare(ColumnTable& table) {
       least = std::min(least, *std::min_element(list, list + lanes));
       greatest = std::max(greatest, *std::max_element(list, list + lanes));
     }
-    const auto start = static_cast<std::int32_t>(std::min<std::int64_t>(least, last_start));
-    const bool fits = greatest - start < lanes;
-    table.starts.push_back(fits ? start : -1);
+    const std::int64_t span = table.input < lanes ? 1 : (greatest - least) / lanes + 1;
+    const bool fits = span == 1 || (span <= ColumnTable::kMostSpans && span * lanes <= table.input);
+    const auto start = static_cast<std::int32_t>(
+        fits ? std::min<std::int64_t>(least, std::max<std::int64_t>(0, table.input - span * lanes)) : 0);
+    table.starts.push_back(start);
+    table.spans.push_back(fits ? static_cast<std::int32_t>(span) : 0);
     for (std::int32_t* list : lists) {
-      for (std::int64_t i = 0; fits && list != nullptr && i < lanes; ++i) list[i] -= start;
+      for (std::int64_t i = 0; list != nullptr && i < lanes; ++i) list[i] -= start;
     }
   }
 }
 
-// The inputs that the lanes of a vector of outputs are looked up in.
-template <typename T>
-HWY_INLINE hn::Vec<Lanes<T>> load_inputs(const ColumnTable& table, const T* from, std::int32_t start) {
+// The inputs with these indices, looked up in `kSpan` vectors from the start on; gathered if that is 0.
+template <int kSpan, typename T>
+HWY_INLINE hn::Vec<Lanes<T>> look_up(const ColumnTable& table, const T* from, const std::int32_t* index) {
   const Lanes<T> tag;
+  const Lanes<std::int32_t> ints;
+  const auto wanted = hn::LoadU(ints, index);
+  if constexpr (kSpan == 0) return hn::GatherIndex(tag, from, wanted);
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(tag));
-  if (table.input >= lanes) return hn::LoadU(tag, from + start);
-  return hn::MaskedLoad(hn::FirstN(tag, static_cast<std::size_t>(table.input)), tag, from);
+  const auto lane = hn::And(wanted, hn::Set(ints, static_cast<std::int32_t>(lanes - 1)));
+  const auto look_up_in = [&](hn::Vec<Lanes<T>> inputs)
+                              HWY_ATTR { return hn::TableLookupLanes(inputs, hn::IndicesFromVec(tag, lane)); };
+  if (kSpan == 1 && table.input < lanes) {
+    return look_up_in(hn::MaskedLoad(hn::FirstN(tag, static_cast<std::size_t>(table.input)), tag, from));
+  }
+  auto found = look_up_in(hn::LoadU(tag, from));
+  for (int k = 1; k < kSpan; ++k) {
+    const auto behind = hn::Gt(wanted, hn::Set(ints, static_cast<std::int32_t>(k * lanes - 1)));
+    found = hn::IfThenElse(hn::RebindMask(tag, behind), look_up_in(hn::LoadU(tag, from + k * lanes)), found);
+  }
+  return found;
+}
+
+// Calls function.operator()<span>().
+template <typename Function>
+HWY_INLINE void dispatch_span(std::int32_t span, Function function) {
+  static_assert(ColumnTable::kMostSpans == 4);
+  switch (span) {
+    case 1:
+      return function.template operator()<1>();
+    case 2:
+      return function.template operator()<2>();
+    case 3:
+      return function.template operator()<3>();
+    case 4:
+      return function.template operator()<4>();
+    default:
+      return function.template operator()<0>();
+  }
 }
 
 template <typename T>
@@ -79,18 +112,13 @@ HWY_INLINE void store_some(hn::Vec<Lanes<T>> values, T* to, std::int64_t count) 
 void pick(const ColumnTable& table, const std::uint32_t* from, std::uint32_t* to) {
   std::int64_t i = 0;
   if constexpr (kLooksUpLanes) {
-    const Lanes<std::uint32_t> words;
-    const Lanes<std::int32_t> indices;
-    const auto lanes = static_cast<std::int64_t>(hn::Lanes(words));
-    for (const std::int32_t start : table.starts) {
+    const auto lanes = static_cast<std::int64_t>(hn::Lanes(Lanes<std::uint32_t>()));
+    for (std::size_t vector = 0; vector < table.starts.size(); ++vector) {
       const std::int32_t* index = table.indices.data() + i;
       const std::int64_t count = std::min(lanes, table.output - i);
-      if (start >= 0) {
-        const auto inputs = load_inputs(table, from, start);
-        store_some(hn::TableLookupLanes(inputs, hn::IndicesFromVec(words, hn::LoadU(indices, index))), to + i, count);
-      } else {
-        store_some(hn::GatherIndex(words, from, hn::LoadU(indices, index)), to + i, count);
-      }
+      dispatch_span(table.spans[vector], [&]<int kSpan>() HWY_ATTR {
+        store_some(look_up<kSpan>(table, from + table.starts[vector], index), to + i, count);
+      });
       i += count;
     }
   }
@@ -109,27 +137,21 @@ void blend(const ColumnTable& table, const float* from, std::int64_t begin, std:
   };
   if constexpr (kLooksUpLanes) {
     const Lanes<float> floats;
-    const Lanes<std::int32_t> ints;
     const auto lanes = static_cast<std::int64_t>(hn::Lanes(floats));
     for (std::int64_t i = begin; i < end;) {
       const std::int64_t next = std::min(end, (i / lanes + 1) * lanes);
-      const std::int32_t start = table.starts[static_cast<std::size_t>(i / lanes)];
+      const auto vector = static_cast<std::size_t>(i / lanes);
+      const float* inputs = from + table.starts[vector];
       if (i % lanes != 0) {
-        blend_each(from + std::max(start, 0), i, next);
+        blend_each(inputs, i, next);
       } else {
-        auto one = hn::Zero(floats);
-        auto other = hn::Zero(floats);
-        if (start >= 0) {
-          const auto inputs = load_inputs(table, from, start);
-          one = hn::TableLookupLanes(inputs, hn::IndicesFromVec(floats, hn::LoadU(ints, indices + i)));
-          other = hn::TableLookupLanes(inputs, hn::IndicesFromVec(floats, hn::LoadU(ints, partners + i)));
-        } else {
-          one = hn::GatherIndex(floats, from, hn::LoadU(ints, indices + i));
-          other = hn::GatherIndex(floats, from, hn::LoadU(ints, partners + i));
-        }
-        store_some(hn::Add(hn::Mul(hn::LoadU(floats, weights + i), one),
-                           hn::Mul(hn::LoadU(floats, partner_weights + i), other)),
-                   to + i, next - i);
+        dispatch_span(table.spans[vector], [&]<int kSpan>() HWY_ATTR {
+          const auto one = look_up<kSpan>(table, inputs, indices + i);
+          const auto other = look_up<kSpan>(table, inputs, partners + i);
+          store_some(hn::Add(hn::Mul(hn::LoadU(floats, weights + i), one),
+                             hn::Mul(hn::LoadU(floats, partner_weights + i), other)),
+                     to + i, next - i);
+        });
       }
       i = next;
     }

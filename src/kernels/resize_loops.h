@@ -17,10 +17,12 @@ struct ColumnTable {
   std::vector<float> weights;
   std::vector<float> partner_weights;
 
-  // For vectors: the first of the inputs, as many as a vector holds, that have all that this vector of outputs reads,
-  // or -1 where they are further apart. prepare() writes it, fills the other lists up to whole vectors and, where it is
-  // not -1, counts indices from it.
+  // For vectors: the first input of one to kMostSpans neighbouring vectors that have all that this vector of outputs
+  // reads, and how many these are; 0 where the inputs are further apart. prepare() writes both, fills the other lists
+  // up to whole vectors and, where there is a span, counts indices from its start.
+  static constexpr int kMostSpans = 4;
   std::vector<std::int32_t> starts;
+  std::vector<std::int32_t> spans;
   std::int64_t input = 0;
   std::int64_t output = 0;
 };

@@ -5,6 +5,7 @@
 #include "base/fail.h"
 #include "kernels/index_list.h"
 #include "kernels/kernel.h"
+#include "kernels/padding.h"
 #include "kernels/strided.h"
 
 namespace lanner::kernels {
@@ -36,14 +37,6 @@ Taken take(std::int64_t start, std::int64_t end, std::int64_t step, std::int64_t
   return {start, step, less == INT64_MAX ? 1 : (start - end - 1) / (less + 1) + 1};
 }
 
-// Axis `index` of the input 'axes', or `index` itself where there is none; marks it in `seen`.
-int listed_axis(const IndexList* axes, int index, int rank, std::uint32_t& seen) {
-  const int axis = normalize_axis(axes != nullptr ? (*axes)[index] : index, rank);
-  if ((seen >> axis & 1u) != 0) base::invalid("op.axis", "axis {} is given twice", axis);
-  seen |= 1u << axis;
-  return axis;
-}
-
 enum class PadMode : std::uint8_t { kConstant, kReflect, kEdge, kWrap };
 
 PadMode pad_mode(const std::string& name) {
@@ -65,26 +58,6 @@ std::int64_t mirrored(PadMode mode, std::int64_t position, std::int64_t dim) {
   if (dim == 1) return 0;
   const std::int64_t phase = modulo(position, 2 * (dim - 1));
   return phase < dim ? phase : 2 * (dim - 1) - phase;
-}
-
-// One dimension of a Pad: `kept` elements of the input from `first` on lie at `before` in the output.
-struct Padded {
-  std::int64_t first = 0;
-  std::int64_t kept = 0;
-  std::int64_t before = 0;
-  std::int64_t size = 0;
-};
-
-Padded pad_dimension(std::int64_t begin, std::int64_t end, std::int64_t dim) {
-  std::int64_t size = dim;
-  if (__builtin_add_overflow(size, begin, &size) || __builtin_add_overflow(size, end, &size) || size < 0) {
-    base::invalid("op.shape", "pads {} and {} leave no valid size of a dimension of {}", begin, end, dim);
-  }
-  // A negative pad below -dim leaves nothing of the input, also where the other pad makes the size positive again.
-  const std::int64_t first = begin < 0 ? std::min(-(begin + 1), dim - 1) + 1 : 0;
-  const std::int64_t last = end < 0 ? std::max(dim + end, first) : dim;
-  const std::int64_t before = std::min(std::max<std::int64_t>(begin, 0), size);
-  return {std::min(first, last), std::min(last - std::min(first, last), size - before), before, size};
 }
 
 // Copies a part of the output's border: all dimensions before `axis` over what comes from the input, positions
@@ -190,23 +163,9 @@ std::unique_ptr<Kernel> make_Slice(const KernelInfo&) {
 std::unique_ptr<Kernel> make_Pad(const KernelInfo& info) {
   return make_kernel([mode = pad_mode(info.attributes.get_string("mode", "constant"))](KernelContext& context) {
     const Tensor& data = context.input(0);
-    const IndexList pads = IndexList::read(context.input(1), "pads");
     const int rank = data.rank();
-    IndexList axes;
-    const bool has_axes = context.has_input(3);
-    if (has_axes) axes = IndexList::read(context.input(3), "axes");
-    const int count = has_axes ? axes.size() : rank;
-    if (pads.size() != 2 * count) {
-      base::invalid("op.shape", "input 'pads' must hold 2 numbers for each of {} axes, but holds {}", count,
-                    pads.size());
-    }
-    std::array<Padded, Shape::kMaxRank> dims;
-    for (int i = 0; i < rank; ++i) dims[static_cast<std::size_t>(i)] = pad_dimension(0, 0, data.shape()[i]);
-    std::uint32_t seen = 0;
-    for (int i = 0; i < count; ++i) {
-      const int axis = listed_axis(has_axes ? &axes : nullptr, i, rank, seen);
-      dims[static_cast<std::size_t>(axis)] = pad_dimension(pads[i], pads[i + count], data.shape()[axis]);
-    }
+    const std::array<Padded, Shape::kMaxRank> dims =
+        padded_dimensions(data.shape(), context.input(1), context.optional_input(3));
     Shape shape;
     for (int i = 0; i < rank; ++i) {
       const Padded& dim = dims[static_cast<std::size_t>(i)];

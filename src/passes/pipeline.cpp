@@ -32,8 +32,8 @@ constexpr const Rule* kMoveData[] = {&kJoinRoiLevels,   &kTransposeFirst,   &kSl
 constexpr const Rule* kFoldIntoConvolutions[] = {&kFusePadConv, &kFoldBatchNorm, &kFuseBias, &kFoldScaleShift,
                                                  &kFoldInputScale};
 
-constexpr const Rule* kFuse[] = {&kFuseResidual,      &kFuseActivation, &kFuseClassActivation,
-                                 &kReadScoresInPlace, &kFuseColumns,    &kEliminateDeadCode};
+constexpr const Rule* kFuse[] = {&kFusePreprocessing, &kFuseResidual, &kFuseActivation,   &kFuseClassActivation,
+                                 &kReadScoresInPlace, &kFuseColumns,  &kEliminateDeadCode};
 
 constexpr Pass kPasses[] = {
     {"read-quantized", kReadQuantized},

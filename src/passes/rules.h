@@ -57,4 +57,7 @@ extern const Rule kFuseBias;
 extern const Rule kFuseResidual;
 extern const Rule kFuseActivation;
 
+// Pictures.
+extern const Rule kFusePreprocessing;
+
 }  // namespace lanner::passes

@@ -118,6 +118,11 @@ def test_no_detection_at_all(name, model_path, reference):
     assert_same(outputs, reference(path, inputs), 1)
 
 
+@pytest.mark.parametrize("name", ["fasterrcnn", "ssd_mobilenetv2"])
+def test_the_picture_is_prepared_in_one_pass(name, model_path):
+    assert "fuse-preprocessing" in rules_that_fire(model_path(name))
+
+
 @pytest.mark.parametrize("score_threshold", [None, 1e-8])
 def test_tensorflow_ssd_detects_what_onnx_runtime_detects(score_threshold, model_path, reference):
     path = model_path("ssd_mobilenetv2", score_threshold=score_threshold)
