@@ -83,8 +83,8 @@ struct Recipe {
   bool resizes = false;
   bool pads = false;
   resizing::Options resize;
-  std::vector<Arithmetic> first;   // before the Resize, or of all where there is neither that nor a Pad
-  std::vector<Arithmetic> second;  // between Resize and Pad
+  std::vector<Arithmetic> first;   // before the Resize and, where there is none, before the Pad
+  std::vector<Arithmetic> second;  // between both, or behind a Resize alone
   std::vector<Arithmetic> last;    // behind the Pad
 };
 
