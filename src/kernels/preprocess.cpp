@@ -76,13 +76,13 @@ constexpr ArithmeticRow kArithmetic[] = {{"Add", apply_to_row<Plus>},
 
 // The attributes.
 struct Recipe {
-  Layout input_layout;
-  Layout resize_layout;
-  Layout pad_layout;
-  Layout output_layout;
+  Layout input_layout{};
+  Layout resize_layout{};
+  Layout pad_layout{};
+  Layout output_layout{};
   bool resizes = false;
   bool pads = false;
-  resizing::Options resize;
+  resizing::Options resize{};
   std::vector<Arithmetic> first;   // before the Resize and, where there is none, before the Pad
   std::vector<Arithmetic> second;  // between both, or behind a Resize alone
   std::vector<Arithmetic> last;    // behind the Pad
