@@ -76,15 +76,15 @@ constexpr ArithmeticRow kArithmetic[] = {{"Add", apply_to_row<Plus>},
 
 // The attributes.
 struct Recipe {
-  Layout input_layout;
-  Layout resize_layout;
-  Layout pad_layout;
-  Layout output_layout;
+  Layout input_layout{};
+  Layout resize_layout{};
+  Layout pad_layout{};
+  Layout output_layout{};
   bool resizes = false;
   bool pads = false;
-  resizing::Options resize;
-  std::vector<Arithmetic> first;   // before the Resize, or of all where there is neither that nor a Pad
-  std::vector<Arithmetic> second;  // between Resize and Pad
+  resizing::Options resize{};
+  std::vector<Arithmetic> first;   // before the Resize and, where there is none, before the Pad
+  std::vector<Arithmetic> second;  // between both, or behind a Resize alone
   std::vector<Arithmetic> last;    // behind the Pad
 };
 
