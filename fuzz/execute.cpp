@@ -24,8 +24,8 @@ constexpr std::size_t kBytes = std::size_t{16} << 20;
 constexpr std::size_t kBlocks = 4000;
 
 // Operators whose results nobody can tell beforehand.
-constexpr std::array<std::string_view, 6> kRandomOperators = {"Dropout",          "Multinomial",   "RandomNormal",
-                                                              "RandomNormalLike", "RandomUniform", "RandomUniformLike"};
+constexpr std::array<std::string_view, 7> kRandomOperators = {
+    "Bernoulli", "Dropout", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"};
 
 template <typename T>
 T random_element(Random& random) {

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstring>
 #include <functional>
+#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
@@ -187,14 +188,28 @@ class Chain {
       for (const int threads : {2, 1}) {
         const auto actual = result_of([&] { return backends::testing::run(*onednn, {x}, 1, threads); });
         if (!expected || !actual) continue;
+        // An activation may leave next to nothing of its argument, whose rounding then counts.
         const double error = backends::testing::relative_error((*expected)[0], (*actual)[0]);
-        if (!(error < 1e-4)) fail(fmt::format("{} on {}: error {}", description_, shape.to_string(), error));
+        if (!(error < 1e-4) && !(greatest_difference((*expected)[0], (*actual)[0]) < 1e-6)) {
+          fail(fmt::format("{} on {}: error {}", description_, shape.to_string(), error));
+        }
       }
       if (!open_rows_) break;
     }
   }
 
  private:
+  static double greatest_difference(const Tensor& a, const Tensor& b) {
+    if (a.shape() != b.shape()) return std::numeric_limits<double>::infinity();
+    double greatest = 0;
+    for (I i = 0; i < a.element_count(); ++i) {
+      const double difference = std::abs(static_cast<double>(a.data<float>()[i]) - b.data<float>()[i]);
+      if (std::isnan(difference)) return std::numeric_limits<double>::infinity();
+      greatest = std::max(greatest, difference);
+    }
+    return greatest;
+  }
+
   std::unique_ptr<backends::CompiledSubgraph> result_of_build() {
     try {
       return backends::testing::build("onednn", writer_, 2);
