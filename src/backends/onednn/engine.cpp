@@ -39,6 +39,11 @@ bool has_bf16() {
   return found;
 }
 
+bool has_amx() {
+  static const bool found = has_isa(dnnl::cpu_isa::avx512_core_amx);
+  return found;
+}
+
 // oneDNN keeps dimensions in an int and checks no products, those of padded channels and scratch memory included.
 constexpr std::int64_t kMostElements = std::int64_t{1} << 32;
 

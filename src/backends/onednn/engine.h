@@ -23,6 +23,8 @@ const dnnl::engine& engine();
 bool has_avx512();
 // And instructions that multiply bfloat16; without them bfloat16 would be slower than float32.
 bool has_bf16();
+// And those that multiply tiles of it.
+bool has_amx();
 
 // A row-major descriptor; a scalar is a vector of one element.
 Desc plain_desc(const Dims& dims, Number number = Number::f32);
