@@ -57,6 +57,22 @@ TEST(ParallelFor, SmallOrSingleThreadedLoopsRunOnceOnTheCaller) {
   EXPECT_TRUE(runs_once(4, 16, 16));
 }
 
+TEST(ShareOut, GivesEveryItemToOneOfTheWorkers) {
+  for (const int threads : {1, 2, 3, 8}) {
+    for (const std::size_t count : {0, 1, 2, 7, 100}) {
+      std::vector<std::atomic<int>> visits(count);
+      std::vector<std::atomic<int>> busy(static_cast<std::size_t>(threads));
+      share_out(threads, count, [&](std::size_t worker, std::size_t item) {
+        ASSERT_LT(worker, busy.size());
+        EXPECT_EQ(++busy[worker], 1) << "a worker is one thread";
+        ++visits[item];
+        --busy[worker];
+      });
+      for (const std::atomic<int>& visit : visits) ASSERT_EQ(visit, 1) << threads << " threads, " << count << " items";
+    }
+  }
+}
+
 TEST(ParallelFor, EmptyLoopsCallNothing) {
   for (const int threads : {1, 4}) {
     parallel_for(threads, 0, 1, [](std::int64_t, std::int64_t) { FAIL(); });

@@ -9,8 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "base/memory.h"
-#include "kernels/blocked_image_testing.h"
+#include "kernels/depthwise_testing.h"
 
 namespace lanner::kernels {
 namespace {
@@ -158,19 +157,9 @@ void check(const Case& c, unsigned seed) {
 
 TEST(PointwiseDepthwise, AgreesWithTheDefinition) {
   std::mt19937 random(1);
-  const auto below = [&](I first, I last) { return std::uniform_int_distribution<I>(first, last)(random); };
   for (unsigned seed = 0; seed < 60; ++seed) {
-    const I width = kDepthwiseWidths[static_cast<std::size_t>(below(0, 1))];
-    const I height = seed % 4 == 0 ? below(1, 8) : width;
-    // Pads may exceed the kernel, and the kernel the picture.
-    const I pads[] = {below(0, height), below(0, width + 1), below(0, height), below(0, width + 1)};
-    const I stride = below(1, 2);
-    const I rows = below(std::max<I>(1, height - pads[0] - pads[2]), 40);
-    const I columns = below(std::max<I>(1, width - pads[1] - pads[3]), 60);
-    Case c{below(1, 40),
-           {below(1, 2), below(1, 40), rows, columns, height, width, stride, pads[0], pads[1],
-            (rows + pads[0] + pads[2] - height) / stride + 1, (columns + pads[1] + pads[3] - width) / stride + 1}};
-    c.bias = below(0, 1) == 1;
+    Case c{testing::between(random, 1, 40), testing::random_depthwise(random, 40, seed % 4 == 0)};
+    c.bias = testing::between(random, 0, 1) == 1;
     check(c, seed);
   }
 }
