@@ -197,7 +197,7 @@ bool is_candidate(Algorithm algorithm, const ConvolutionProblem& problem) {
   if (algorithm == Algorithm::kDirectBf16) return problem.may_use_bf16;
   if (algorithm == Algorithm::kDepthwise) return is_depthwise(problem);
   if (algorithm == Algorithm::kPointwiseDepthwise) {
-    return is_depthwise(problem) && problem.pointwise_inputs > 0 && !problem.may_use_bf16 && !problem.bf16_input;
+    return is_depthwise(problem) && problem.pointwise_inputs > 0;
   }
   const kernels::Window& window = problem.window;
   const bool three_by_three = window.rank == 2 && window.kernel[1] == 3 && window.kernel[2] == 3;

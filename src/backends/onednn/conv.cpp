@@ -100,10 +100,11 @@ class ConvBuilder {
 
   // Input channels of the convolution before this one, if kernels/pointwise_depthwise.h could run both; else 0.
   std::int64_t pointwise_inputs() const {
-    std::optional<OperatorBuilder> before = builder_.only_producer();
+    if (problem_.groups == 1 || problem_.may_use_bf16 || problem_.bf16_input) return 0;
     const bool runs = builder_.constant(1) != nullptr &&
                       problem_.window.output_shape(problem_.batch, problem_.outputs).element_count() != 0;
-    if (problem_.groups == 1 || !runs || !before || !is_conv(*before)) return 0;
+    std::optional<OperatorBuilder> before = builder_.only_producer();
+    if (!runs || !before || !is_conv(*before)) return 0;
     ConvBuilder first(*before);
     first.read_problem();
     const kernels::Window& window = first.problem_.window;
@@ -128,6 +129,7 @@ class ConvBuilder {
     } catch (const Error&) {
       return false;  // which the reader is going to say itself
     }
+    if (next.problem_.pointwise_inputs == 0) return false;
     next.choose_algorithm();
     return next.algorithm_ == Algorithm::kPointwiseDepthwise;
   }
