@@ -44,7 +44,7 @@ std::string summary_of_precision(const json& report) {
   std::string text = fmt::format("precision {}: {} of {} convolutions and products may use bf16\n",
                                  precision.at("wanted").get<std::string>(), bf16, all);
   if (bf16 != 0 && !precision.at("computes_bf16").get<bool>())
-    text += "    this CPU does not compute with bf16: they run in f32\n";
+    text += "    this CPU gains nothing by bf16: they run in f32\n";
   for (const json& value : precision.at("judged")) {
     const json& error = value.at("error");
     text += fmt::format("    error {:.2g} of at most {:.2g}: {}\n", error.is_null() ? INFINITY : error.get<double>(),

@@ -47,7 +47,7 @@ TEST(Explanation, SaysWhichPrecisionAndWhy) {
                               "    error 0.012 of at most 0.02: y\n    error inf of at most 0.02: z\n"
                               "    no samples\n"));
   report.replace(report.find("true"), 4, "false");
-  EXPECT_THAT(explanation(report), HasSubstr("this CPU does not compute with bf16: they run in f32\n"));
+  EXPECT_THAT(explanation(report), HasSubstr("this CPU gains nothing by bf16: they run in f32\n"));
 }
 
 TEST(Explanation, ShowsAlgorithmsWithTheirTimesOrWhyThereAreNone) {

@@ -161,7 +161,7 @@ PrecisionReport guard_precision(program::Program& program, const GuardOptions& o
   report.wanted = "auto";
   report.tolerance = options.tolerance;
   if (!cpu_computes_bf16()) {
-    report.warnings.emplace_back("this CPU does not compute with bfloat16, so all stays float32");
+    report.warnings.emplace_back("this CPU gains nothing by bfloat16, so all stays float32");
     report_rest(program, "not judged: this CPU does not compute with it", report);
     return report;
   }

@@ -35,12 +35,7 @@ bool has_avx512() {
 }
 
 bool has_bf16() {
-  static const bool found = has_isa(dnnl::cpu_isa::avx512_core_bf16);
-  return found;
-}
-
-bool has_amx() {
-  static const bool found = has_isa(dnnl::cpu_isa::avx512_core_amx);
+  static const bool found = has_isa(dnnl::cpu_isa::avx512_core_bf16) && !has_isa(dnnl::cpu_isa::avx512_core_amx);
   return found;
 }
 

@@ -21,10 +21,9 @@ const dnnl::engine& engine();
 
 // Whether the CPU (and DNNL_MAX_CPU_ISA) lets oneDNN use AVX-512.
 bool has_avx512();
-// And instructions that multiply bfloat16; without them bfloat16 would be slower than float32.
+// And instructions with which oneDNN's operators are faster on bfloat16 than on float32. CPUs with AMX are none: there the
+// instructions for vectors of bfloat16 make half of float32's products in a second, and those for tiles want channels last.
 bool has_bf16();
-// And those that multiply tiles of it.
-bool has_amx();
 
 // A row-major descriptor; a scalar is a vector of one element.
 Desc plain_desc(const Dims& dims, Number number = Number::f32);

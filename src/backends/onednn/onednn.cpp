@@ -39,7 +39,7 @@ class Subgraph final : public CompiledSubgraph {
       : block_(block),
         constants_(constants),
         labels_(block),
-        row_wise_(sums_rows_alike(block) && is_row_wise(block, constants)),
+        row_wise_(has_avx512() && is_row_wise(block, constants)),  // AVX2's products sum as their size suggests
         uses_choices_(uses_choices(options)) {
     std::vector<Shape> shapes;
     for (const program::SlotIndex input : block.inputs) {

@@ -7,7 +7,6 @@
 #include <string_view>
 #include <vector>
 
-#include "backends/onednn/precision.h"
 #include "base/fail.h"
 #include "kernels/kernel.h"
 
@@ -179,11 +178,6 @@ Shape with_rows(Shape shape, std::int64_t rows) {
 
 bool is_row_wise(const program::Block& block, std::span<const Tensor> constants) {
   return RowReader(block, constants).read();
-}
-
-bool sums_rows_alike(const program::Block& block) {
-  const auto is_float32 = [](const Instruction& instruction) { return use_of_bf16(instruction) == Bf16::kNo; };
-  return has_avx512() && (!has_amx() || std::ranges::all_of(block.instructions, is_float32));
 }
 
 void run_with_fewer_rows(const Plan& plan, std::int64_t plan_rows, kernels::KernelContext& context,

@@ -14,10 +14,6 @@ namespace lanner::backends::onednn {
 // each row of the outputs depends on the same row of the inputs only.
 bool is_row_wise(const program::Block& block, std::span<const Tensor> constants);
 
-// Whether oneDNN sums a row of the block's products in the same order however many rows there are. With AVX2 the order
-// depends on their number, and with AMX that of bfloat16's products.
-bool sums_rows_alike(const program::Block& block);
-
 // Runs a plan for `plan_rows` rows on the context's inputs, which have fewer: copies of them with rows of zeros behind.
 // The context's outputs get as many rows as its inputs have.
 void run_with_fewer_rows(const Plan& plan, std::int64_t plan_rows, kernels::KernelContext& context,

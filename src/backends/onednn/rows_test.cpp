@@ -183,7 +183,6 @@ void expect_same_bits(const Tensor& expected, const Tensor& actual) {
 TEST(Rows, APlanForMoreRowsGivesTheSameBits) {
   for (const BlockWriter& writer :
        {box_head(), fused_head(), mask_head(), box_head("bf16"), fused_head("bf16"), mask_head("bf16")}) {
-    if (!sums_rows_alike(writer.block)) continue;
     const auto count = static_cast<int>(writer.block.outputs.size());
     const Labels labels(writer.block);
     Shape shape{100};
