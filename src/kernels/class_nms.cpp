@@ -87,12 +87,11 @@ void run_class_nms(KernelContext& context, const SiblingLayout& layout, bool cen
   float* score_out = all_scores_out;
   auto* box_out = context.allocate_output(3, ElementType::kFloat32, {total, 4}).data<float>();
   for (std::size_t k = 0; k < layout.offsets.size(); ++k) {
-    const float* column = problem.scores.data() + layout.offsets[k];
     for (std::size_t i = kept.starts[k]; i < kept.starts[k + 1]; ++i) {
       const std::uint32_t row = kept.rows[i];
       *row_out++ = picked.original(row);
       *sibling_out++ = static_cast<std::int64_t>(k);
-      *score_out++ = column[row * layout.row_stride];
+      *score_out++ = problem.scores[static_cast<std::size_t>(layout.offsets[k] + row * layout.row_stride)];
       box_out = std::copy_n(problem.boxes + 4 * static_cast<std::size_t>(row), 4, box_out);
     }
   }

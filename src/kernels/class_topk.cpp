@@ -111,11 +111,11 @@ void run_class_topk(KernelContext& context, const Settings& settings) {
   for (std::size_t unit = 0; unit < runs.size(); ++unit) {
     const std::uint32_t* row = best[unit].data();
     for (std::int64_t sibling = runs[unit].first; sibling < runs[unit].first + runs[unit].count; ++sibling) {
-      const float* column = scores.data<float>() + layout.offsets[static_cast<std::size_t>(sibling)];
+      const std::int64_t offset = layout.offsets[static_cast<std::size_t>(sibling)];
       for (std::size_t i = 0; i < sizes[static_cast<std::size_t>(sibling)]; ++i, ++row) {
         *row_out++ = picked.original(*row);
         *sibling_out++ = sibling;
-        *score_out++ = column[*row * layout.row_stride];
+        *score_out++ = scores.data<float>()[offset + *row * layout.row_stride];
       }
     }
   }

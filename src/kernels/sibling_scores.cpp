@@ -40,7 +40,7 @@ std::vector<SiblingRun> sibling_runs(std::span<const std::int64_t> offsets, std:
   std::vector<SiblingRun> runs;
   for (std::int64_t k = 0; k < count; ++k) {
     const auto i = static_cast<std::size_t>(k);
-    if (!runs.empty() && runs.back().count < most && offsets[i] == offsets[i - 1] + 1) {
+    if (!runs.empty() && runs.back().count < most && offsets[i] - offsets[i - 1] == 1) {
       ++runs.back().count;
     } else {
       runs.push_back({k, 1});
