@@ -10,6 +10,7 @@
 #include <functional>
 #include <limits>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -187,7 +188,7 @@ class Chain {
       const auto expected = result_of([&] { return backends::testing::run(*native, {x}, 1); });
       for (const int threads : {2, 1}) {
         const auto actual = result_of([&] { return backends::testing::run(*onednn, {x}, 1, threads); });
-        if (!expected || !actual) continue;
+        if (!expected || !actual || overflows((*expected)[0])) continue;
         // An activation may leave next to nothing of its argument, whose rounding then counts.
         const double error = backends::testing::relative_error((*expected)[0], (*actual)[0]);
         if (!(error < 1e-4) && !(greatest_difference((*expected)[0], (*actual)[0]) < 1e-6)) {
@@ -199,6 +200,12 @@ class Chain {
   }
 
  private:
+  // Whether what one of them rounds to infinity the other may not.
+  static bool overflows(const Tensor& tensor) {
+    const std::span<const float> values(tensor.data<float>(), static_cast<std::size_t>(tensor.element_count()));
+    return std::ranges::any_of(values, [](float value) { return !(std::abs(value) < 1e30F); });
+  }
+
   static double greatest_difference(const Tensor& a, const Tensor& b) {
     if (a.shape() != b.shape()) return std::numeric_limits<double>::infinity();
     double greatest = 0;

@@ -201,7 +201,7 @@ void change(pb::ModelProto& model, Random& random) {
     default:
       if (node == nullptr) break;
       if (random.one_in(2))
-        node->add_input(random.one_in(3) ? std::string() : *any_of(parts.names, random));
+        node->add_input(parts.names.empty() || random.one_in(3) ? std::string() : *any_of(parts.names, random));
       else
         node->add_output("more" + std::to_string(random.below(100)));
   }
