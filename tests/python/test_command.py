@@ -401,7 +401,9 @@ def test_tuning_is_stored_explained_and_remembered(folder, cache):
 
     inputs = {"x": np.random.default_rng(2).normal(size=(1, 16, 20, 20)).astype(np.float32)}
     expected = lanner.compile(wide_conv_model()).run(inputs)["y"]
-    np.testing.assert_allclose(lanner.load(folder / "full.lanner").run(inputs)["y"], expected, rtol=1e-4, atol=1e-4)
+    # Which algorithm is the fastest differs from run to run; Winograd's error goes with the size of all that is summed up.
+    tolerance = 2e-5 * np.abs(expected).max()
+    np.testing.assert_allclose(lanner.load(folder / "full.lanner").run(inputs)["y"], expected, rtol=0, atol=tolerance)
 
 
 def test_who_tunes_unless_told(folder, cache):
