@@ -2,6 +2,8 @@
 // another, as oneDNN's nChw16c and nChw8c. Strides are in elements.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -56,6 +58,20 @@ struct ImageEpilogue {
   const void* residual = nullptr;  // a plane like the output's, which may be the output itself; or null
   ImageActivation activation;
   std::size_t channels = 0;  // how many of the lanes exist
+};
+
+// The bias of one block of channels as an epilogue reads it, with zeros for lanes that do not exist.
+class BlockBias {
+ public:
+  // Channels [first, first + exist) of `bias`, which may be null.
+  BlockBias(const float* bias, std::ptrdiff_t first, std::ptrdiff_t exist) {
+    if (bias != nullptr) std::copy_n(bias + first, exist, values_.data());
+  }
+  const float* data() const { return values_.data(); }
+
+ private:
+  static constexpr std::size_t kMostLanes = 16;
+  alignas(64) std::array<float, kMostLanes> values_{};
 };
 
 // Of what was compiled, the loops for blocks of `lanes` channels; null where this CPU or this build has none.

@@ -1,7 +1,6 @@
 #include "kernels/depthwise.h"
 
 #include <algorithm>
-#include <array>
 
 #include "base/parallel.h"
 
@@ -9,7 +8,6 @@ namespace lanner::kernels {
 
 namespace {
 
-constexpr std::int64_t kMostLanes = 16;
 // A thread's share has so many products at least, some microseconds of them.
 constexpr std::int64_t kLeastProducts = 100'000;
 
@@ -26,8 +24,7 @@ void Depthwise::make_rows(const DepthwiseArguments& arguments, const Plane& plan
                           std::int64_t end) const {
   const DepthwiseProblem& p = problem_;
   const std::int64_t exist = std::min(lanes_, p.channels - plane.block * lanes_);
-  alignas(64) std::array<float, kMostLanes> bias{};
-  if (arguments.bias != nullptr) std::copy_n(arguments.bias + plane.block * lanes_, exist, bias.data());
+  const BlockBias bias(arguments.bias, plane.block * lanes_, exist);
   const auto element_bytes = static_cast<std::int64_t>(bytes_of(p.number));
   for (std::int64_t y = first; y < end; ++y) {
     const std::int64_t top = y * p.stride - p.pad_top;  // the row that the kernel's first one meets

@@ -1,7 +1,6 @@
 #include "kernels/pointwise_depthwise.h"
 
 #include <algorithm>
-#include <array>
 
 #include "base/parallel.h"
 
@@ -9,7 +8,6 @@ namespace lanner::kernels {
 
 namespace {
 
-constexpr std::int64_t kMostLanes = 16;
 // The rows between the convolutions are to stay in the first-level cache, a strip of the input in the second.
 constexpr std::int64_t kRowsBytes = std::int64_t{24} << 10;
 constexpr std::int64_t kStripBytes = std::int64_t{512} << 10;
@@ -55,10 +53,7 @@ void PointwiseDepthwise::make_strip(const PointwiseDepthwiseArguments& arguments
   const std::int64_t input_blocks = divide_up(inputs_, lanes);
   const std::int64_t row = p.width * lanes;
   const std::int64_t exist = std::min(lanes, p.channels - strip.block * lanes);
-  alignas(64) std::array<float, kMostLanes> bias{};
-  if (arguments.pointwise_bias != nullptr) {
-    std::copy_n(arguments.pointwise_bias + strip.block * lanes, exist, bias.data());
-  }
+  const BlockBias bias(arguments.pointwise_bias, strip.block * lanes, exist);
   const ImageEpilogue epilogue{bias.data(), nullptr, arguments.pointwise_activation, static_cast<std::size_t>(exist)};
   const float* const input = arguments.input + strip.image * input_blocks * p.height * row;
   const float* const weights = arguments.pointwise_weights + strip.block * input_blocks * lanes * lanes;

@@ -368,9 +368,9 @@ void Winograd::make_outputs(const Job& job, const Task& task) const {
       loops_->transform_output[stride_ - 1][form_index(weights_.form_)][number_index(problem_.output_number)];
   for (std::size_t v = 0; v < weights_.vectors(task.panel); ++v) {
     const std::size_t block = task.panel * kPanelVectors + v;
-    alignas(64) std::array<float, kMostLanes> bias{};
     const std::size_t exist = std::min(lanes, weights_.outputs_ - block * lanes);
-    if (job.arguments.bias != nullptr) std::copy_n(job.arguments.bias + block * lanes, exist, bias.data());
+    const BlockBias bias(job.arguments.bias, static_cast<std::ptrdiff_t>(block * lanes),
+                         static_cast<std::ptrdiff_t>(exist));
     const ImageEpilogue epilogue{bias.data(), residual == nullptr ? nullptr : residual + block * plane * element,
                                  job.arguments.activation, exist};
     transform(task.tiles, count, task.products + v * part_ * lanes, product_stride_, epilogue,

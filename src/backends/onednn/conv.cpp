@@ -45,7 +45,6 @@ class ConvBuilder {
     if (x.element_count() == 0 && shape_.element_count() != 0) return builder_.run_native(shape_);
     if (define_if_empty(builder_, shape_)) return;
     if (builder_.constant(1) == nullptr) return builder_.run_native(shape_);
-    if (builder_.attributes().has("activation")) activation_ = activation_of(builder_.attributes());
     residual_last_ = builder_.has(kResidual) && is_residual_last(builder_.attributes());
     choose_algorithm();
     if (builder_.surveys()) offer();
@@ -89,6 +88,7 @@ class ConvBuilder {
                 builder_.output_number() == Number::bf16,
                 asks_for_small_weights()};
     problem_.pointwise_inputs = pointwise_inputs();
+    if (builder_.attributes().has("activation")) activation_ = activation_of(builder_.attributes());
     weight_dims_ = dims_of(w);
     if (groups > 1) {
       weight_dims_[0] /= groups;
@@ -114,7 +114,7 @@ class ConvBuilder {
     const bool fits = window.rank == 2 && all(window.kernel, 1) && all(window.stride, 1) && all(window.pad_begin, 0) &&
                       all(window.pad_end, 0) && first.problem_.groups == 1 && !first.problem_.has_residual &&
                       !first.problem_.may_use_bf16 && !first.problem_.bf16_input && before->constant(1) != nullptr &&
-                      first.own_activation();
+                      image_activation(first.activation_);
     return fits ? first.problem_.inputs : 0;
   }
 
@@ -321,10 +321,6 @@ class ConvBuilder {
         .buffer;
   }
   int own_bias() { return builder_.has(2) ? builder_.plain_input(2).buffer : -1; }
-  std::optional<kernels::ImageActivation> own_activation() const {
-    return builder_.attributes().has("activation") ? image_activation(activation_of(builder_.attributes()))
-                                                   : kernels::ImageActivation::none();
-  }
 
   kernels::DepthwiseProblem depthwise_problem() const {
     const kernels::Window& window = problem_.window;
@@ -341,7 +337,7 @@ class ConvBuilder {
     const int input = own_input();
     const int weights = depthwise_weights();
     const int bias = own_bias();
-    const auto activation = own_activation();
+    const auto activation = image_activation(activation_);
     const Stored to = builder_.new_buffer(blocked_desc(dims_of(shape_), builder_.output_number()));
     builder_.emit(make_depthwise_step(depthwise, activation.value_or(kernels::ImageActivation::none())),
                   {input, weights, bias, to.buffer});
@@ -362,9 +358,9 @@ class ConvBuilder {
     const int pointwise_bias = first.own_bias();
     const int weights = depthwise_weights();
     const int bias = own_bias();
-    const auto activation = own_activation();
+    const auto activation = image_activation(activation_);
     const Stored to = builder_.new_buffer(blocked_desc(dims_of(shape_)));
-    builder_.emit(make_pointwise_depthwise_step(both, *first.own_activation(),
+    builder_.emit(make_pointwise_depthwise_step(both, *image_activation(first.activation_),
                                                 activation.value_or(kernels::ImageActivation::none())),
                   {input, pointwise_weights, pointwise_bias, weights, bias, to.buffer});
     if (!activation) emit_elementwise(builder_, activation_, to, to);
@@ -393,7 +389,7 @@ class ConvBuilder {
     const int input = own_input();
     const int weights = builder_.packed(1, winograd.weights());
     const int bias = own_bias();
-    auto activation = own_activation();
+    auto activation = image_activation(activation_);
     if (activation) activation->residual_last = residual_last_;
     const bool sums = builder_.has(kResidual) && (activation || !residual_last_);
     const int residual = sums ? builder_.input(kResidual, dst).buffer : -1;
