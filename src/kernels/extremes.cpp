@@ -1,115 +1,158 @@
+// The targets left out are older than AVX2 and newer than what these loops can use; what remains for x86 is AVX-512,
+// AVX2 and a portable form. Every one takes elements in the same order, so zeros of either sign come out alike.
+#undef HWY_DISABLED_TARGETS
+#define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_SSE4 | HWY_AVX3_DL)
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/extremes.cpp"
+#include <hwy/foreach_target.h>
+// foreach_target.h comes first.
+#include <hwy/highway.h>
+
+#include <array>
+#include <cstddef>
+
 #include "kernels/extremes.h"
+#include "kernels/loops_rows.h"
 
-#include <cstring>
+HWY_BEFORE_NAMESPACE();
+namespace lanner::kernels::HWY_NAMESPACE {
 
-#include "base/multiversion.h"
-
-namespace lanner::kernels {
-
-namespace {
-
-constexpr std::int64_t kLanes = 16;
-using Floats [[gnu::vector_size(kLanes * sizeof(float))]] = float;
-
-template <Extreme kWhich, typename T>
-[[gnu::always_inline]] inline auto beats(T x, T held) {
-  if constexpr (kWhich == Extreme::kMax)
-    return (x > held) | (x != x);
-  else
-    return (x < held) | (x != x);
-}
-
-[[gnu::always_inline]] inline Floats load(const float* from) {
-  Floats x;
-  std::memcpy(&x, from, sizeof(x));
-  return x;
-}
+namespace hn = hwy::HWY_NAMESPACE;
 
 template <Extreme kWhich>
-[[gnu::always_inline]] inline float extreme_of(const float* row, std::int64_t length) {
-  if (length < kLanes) {
-    float held = row[0];
-    for (std::int64_t i = 1; i < length; ++i) held = beats<kWhich>(row[i], held) ? row[i] : held;
-    return held;
+HWY_INLINE float more_extreme(float x, float held) {
+  const bool beats = kWhich == Extreme::kMax ? x > held : x < held;
+  return beats || x != x ? x : held;
+}
+
+template <Extreme kWhich, class V>
+HWY_INLINE V more_extreme_lanes(V x, V held) {
+  const auto beats = kWhich == Extreme::kMax ? hn::Gt(x, held) : hn::Lt(x, held);
+  return hn::IfThenElse(hn::Or(beats, hn::IsNaN(x)), x, held);
+}
+
+template <Extreme kWhich, class D>
+HWY_INLINE float extreme_of_lanes(D d, hn::Vec<D> x) {
+#if HWY_TARGET != HWY_SCALAR
+  if constexpr (hn::MaxLanes(D()) > 4) {
+    const hn::Half<D> half;
+    return extreme_of_lanes<kWhich>(half, more_extreme_lanes<kWhich>(hn::UpperHalf(half, x), hn::LowerHalf(half, x)));
   }
-  // The last elements are taken together with some before them, which changes nothing.
-  Floats held = load(row + length - kLanes);
-  for (std::int64_t i = 0; i + kLanes < length; i += kLanes) {
-    const Floats x = load(row + i);
-    held = beats<kWhich>(x, held) ? x : held;
-  }
-  float lanes[kLanes];
-  std::memcpy(lanes, &held, sizeof(held));
-  for (std::int64_t width = kLanes / 2; width > 0; width /= 2) {
-    for (std::int64_t i = 0; i < width; ++i) {
-      lanes[i] = beats<kWhich>(lanes[i + width], lanes[i]) ? lanes[i + width] : lanes[i];
-    }
+#endif
+  std::array<float, hn::MaxLanes(D())> lanes;
+  hn::StoreU(x, d, lanes.data());
+  for (std::size_t width = lanes.size() / 2; width > 0; width /= 2) {
+    for (std::size_t i = 0; i < width; ++i) lanes[i] = more_extreme<kWhich>(lanes[i + width], lanes[i]);
   }
   return lanes[0];
 }
 
-[[gnu::always_inline]] inline std::int64_t first_place(const float* row, std::int64_t length, float wanted) {
+// Of a row of at least kWidth elements, that many at a time.
+template <Extreme kWhich, std::size_t kWidth>
+HWY_INLINE float extreme_of_stretches(const float* row, std::int64_t length) {
+  using D = hn::CappedTag<float, kWidth>;
+  const D d;
+  constexpr std::size_t kLanes = hn::MaxLanes(D());
+  constexpr std::size_t kVectors = kWidth / kLanes;
+  constexpr auto kStep = static_cast<std::int64_t>(kWidth);
+  // The last elements are taken together with some before them, which changes nothing.
+  std::array<hn::Vec<D>, kVectors> held;
+  for (std::size_t v = 0; v < kVectors; ++v) held[v] = hn::LoadU(d, row + length - kStep + v * kLanes);
+  for (std::int64_t i = 0; i + kStep < length; i += kStep) {
+    for (std::size_t v = 0; v < kVectors; ++v) {
+      held[v] = more_extreme_lanes<kWhich>(hn::LoadU(d, row + i + v * kLanes), held[v]);
+    }
+  }
+  for (std::size_t count = kVectors / 2; count > 0; count /= 2) {
+    for (std::size_t v = 0; v < count; ++v) held[v] = more_extreme_lanes<kWhich>(held[v + count], held[v]);
+  }
+  return extreme_of_lanes<kWhich>(d, held[0]);
+}
+
+template <Extreme kWhich>
+HWY_INLINE float extreme_of(const float* row, std::int64_t length) {
+  if (length >= 32) return extreme_of_stretches<kWhich, 32>(row, length);
+  if (length >= 16) return extreme_of_stretches<kWhich, 16>(row, length);
+  if (length >= 4) return extreme_of_stretches<kWhich, 4>(row, length);
+  float held = row[0];
+  for (std::int64_t i = 1; i < length; ++i) held = more_extreme<kWhich>(row[i], held);
+  return held;
+}
+
+// Of the first element that equals `wanted`, which is there, or that is NaN as it is.
+HWY_INLINE std::int64_t first_place(const float* row, std::int64_t length, float wanted) {
+#if HWY_TARGET == HWY_SCALAR
+  using D = hn::FixedTag<float, 1>;
+#else
+  using D = hn::CappedTag<float, 16>;
+#endif
+  const D d;
+  constexpr auto kLanes = static_cast<std::int64_t>(hn::MaxLanes(D()));
   const bool nan = wanted != wanted;
+  const auto sought = hn::Set(d, wanted);
   std::int64_t i = 0;
   for (; i + kLanes <= length; i += kLanes) {
-    const Floats x = load(row + i);
-    const auto found = nan ? x != x : x == wanted;
-    int any = 0;
-    for (int k = 0; k < kLanes; ++k) any |= found[k];
-    if (any != 0) break;
+    const auto x = hn::LoadU(d, row + i);
+    const std::intptr_t lane = hn::FindFirstTrue(d, nan ? hn::IsNaN(x) : hn::Eq(x, sought));
+    if (lane >= 0) return i + lane;
   }
   while (i < length - 1 && !(nan ? row[i] != row[i] : row[i] == wanted)) ++i;
   return i;
 }
 
 template <Extreme kWhich>
-[[gnu::always_inline]] inline void extremes(const float* in, std::int64_t length, std::int64_t count, float* out) {
+HWY_ATTR void values(const float* in, std::int64_t length, std::int64_t count, float* out) {
   for (std::int64_t row = 0; row < count; ++row) out[row] = extreme_of<kWhich>(in + row * length, length);
 }
 
 template <Extreme kWhich>
-[[gnu::always_inline]] inline void places(const float* in, std::int64_t length, std::int64_t count, std::int64_t* out) {
+HWY_ATTR void places(const float* in, std::int64_t length, std::int64_t count, std::int64_t* out) {
   for (std::int64_t row = 0; row < count; ++row) {
     const float* from = in + row * length;
     out[row] = first_place(from, length, extreme_of<kWhich>(from, length));
   }
 }
 
-// Inner linkage: the symbol that chooses a version would be visible outside the shared libraries.
-LANNER_MULTIVERSION void greatest(const float* in, std::int64_t length, std::int64_t count, float* out) {
-  extremes<Extreme::kMax>(in, length, count, out);
-}
-LANNER_MULTIVERSION void least(const float* in, std::int64_t length, std::int64_t count, float* out) {
-  extremes<Extreme::kMin>(in, length, count, out);
-}
-LANNER_MULTIVERSION void places_of_greatest(const float* in, std::int64_t length, std::int64_t count,
-                                            std::int64_t* out) {
-  places<Extreme::kMax>(in, length, count, out);
-}
-LANNER_MULTIVERSION void greatest_and_places(const float* in, std::int64_t length, std::int64_t count, float* out,
-                                             std::int64_t* places) {
+HWY_ATTR void greatest(const float* in, std::int64_t length, std::int64_t count, float* out, std::int64_t* places) {
   for (std::int64_t row = 0; row < count; ++row) {
     const float* from = in + row * length;
     out[row] = extreme_of<Extreme::kMax>(from, length);
     places[row] = first_place(from, length, out[row]);
   }
 }
-LANNER_MULTIVERSION void places_of_least(const float* in, std::int64_t length, std::int64_t count, std::int64_t* out) {
-  places<Extreme::kMin>(in, length, count, out);
-}
+
+constexpr ExtremeLoops kLoops{{values<Extreme::kMax>, values<Extreme::kMin>},
+                              {places<Extreme::kMax>, places<Extreme::kMin>},
+                              greatest};
+
+}  // namespace lanner::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace lanner::kernels {
+
+namespace {
+
+constexpr LoopsRow<ExtremeLoops> kRows[] = LANNER_LOOPS_ROWS;
 
 }  // namespace
 
+LoopsOfCpu<ExtremeLoops>& extreme_loops_of_cpu() {
+  static LoopsOfCpu<ExtremeLoops> loops(kRows);
+  return loops;
+}
+
 void extremes_of_rows(Extreme which, const float* in, std::int64_t length, std::int64_t count, float* out) {
-  (which == Extreme::kMax ? greatest : least)(in, length, count, out);
+  extreme_loops_of_cpu().get().values[static_cast<std::size_t>(which)](in, length, count, out);
 }
 
 void places_of_extremes(Extreme which, const float* in, std::int64_t length, std::int64_t count, std::int64_t* out) {
-  (which == Extreme::kMax ? places_of_greatest : places_of_least)(in, length, count, out);
+  extreme_loops_of_cpu().get().places[static_cast<std::size_t>(which)](in, length, count, out);
 }
 
 void greatest_of_rows(const float* in, std::int64_t length, std::int64_t count, float* out, std::int64_t* places) {
-  greatest_and_places(in, length, count, out, places);
+  extreme_loops_of_cpu().get().greatest(in, length, count, out, places);
 }
 
 }  // namespace lanner::kernels
+#endif

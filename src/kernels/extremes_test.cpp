@@ -6,6 +6,7 @@
 
 #include "kernels/head_testing.h"
 #include "kernels/kernel_testing.h"
+#include "kernels/loops_testing.h"
 
 namespace lanner::kernels::testing {
 namespace {
@@ -19,7 +20,7 @@ std::int64_t place_by_definition(Extreme which, const float* row, std::int64_t l
   return best;
 }
 
-TEST(Extremes, AreTheFirstThatNothingBeats) {
+void check_random_rows() {
   Random random(1);
   for (int round = 0; round < 2000; ++round) {
     const std::int64_t length = 1 + random.below(random.one_in(4) ? 100 : 20);
@@ -37,6 +38,37 @@ TEST(Extremes, AreTheFirstThatNothingBeats) {
         const auto at = static_cast<std::size_t>(row);
         ASSERT_EQ(places[at], place) << "round " << round;
         ASSERT_TRUE(values[at] == from[place] || (std::isnan(values[at]) && std::isnan(from[place])));
+      }
+      if (which != Extreme::kMax) continue;
+      const std::vector<std::int64_t> expected = places;
+      greatest_of_rows(rows.data<float>(), length, count, values.data(), places.data());
+      ASSERT_EQ(places, expected);
+      for (std::size_t row = 0; row < values.size(); ++row) {
+        const float value = rows.data<float>()[static_cast<std::int64_t>(row) * length + places[row]];
+        ASSERT_TRUE(values[row] == value || (std::isnan(values[row]) && std::isnan(value)));
+      }
+    }
+  }
+}
+
+TEST(Extremes, AreTheFirstThatNothingBeats) { for_each_instruction_set(extreme_loops_of_cpu(), check_random_rows); }
+
+// Of zeros of both signs every instruction set takes the same one.
+TEST(Extremes, HaveTheSameBitsOnEveryCpu) {
+  Random random(2);
+  Tensor rows = Tensor::allocate(ElementType::kFloat32, {40, 100});
+  float* const numbers = rows.data<float>();
+  for (std::int64_t i = 0; i < rows.element_count(); ++i) numbers[i] = random.one_in(2) ? 0.0f : -0.0f;
+  for (std::int64_t length = 1; length <= 100; ++length) {
+    std::vector<std::vector<float>> found;
+    for_each_instruction_set(extreme_loops_of_cpu(), [&] {
+      for (const Extreme which : {Extreme::kMax, Extreme::kMin}) {
+        extremes_of_rows(which, numbers, length, 40, found.emplace_back(40).data());
+      }
+    });
+    for (std::size_t set = 2; set < found.size(); ++set) {
+      for (std::size_t row = 0; row < 40; ++row) {
+        ASSERT_EQ(std::signbit(found[set][row]), std::signbit(found[set % 2][row])) << "length " << length;
       }
     }
   }
