@@ -121,9 +121,8 @@ HWY_ATTR void greatest(const float* in, std::int64_t length, std::int64_t count,
   }
 }
 
-constexpr ExtremeLoops kLoops{{values<Extreme::kMax>, values<Extreme::kMin>},
-                              {places<Extreme::kMax>, places<Extreme::kMin>},
-                              greatest};
+constexpr ExtremeLoops kLoops{
+    {values<Extreme::kMax>, values<Extreme::kMin>}, {places<Extreme::kMax>, places<Extreme::kMin>}, greatest};
 
 }  // namespace lanner::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

@@ -51,7 +51,9 @@ void check_random_rows() {
   }
 }
 
-TEST(Extremes, AreTheFirstThatNothingBeats) { for_each_instruction_set(extreme_loops_of_cpu(), check_random_rows); }
+TEST(Extremes, AreTheFirstThatNothingBeats) {
+  for_each_instruction_set(extreme_loops_of_cpu(), check_random_rows);
+}
 
 // Of zeros of both signs every instruction set takes the same one.
 TEST(Extremes, HaveTheSameBitsOnEveryCpu) {
