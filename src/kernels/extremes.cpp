@@ -81,11 +81,7 @@ HWY_INLINE float extreme_of(const float* row, std::int64_t length) {
 
 // Of the first element that equals `wanted`, which is there, or that is NaN as it is.
 HWY_INLINE std::int64_t first_place(const float* row, std::int64_t length, float wanted) {
-#if HWY_TARGET == HWY_SCALAR
-  using D = hn::FixedTag<float, 1>;
-#else
   using D = hn::CappedTag<float, 16>;
-#endif
   const D d;
   constexpr auto kLanes = static_cast<std::int64_t>(hn::MaxLanes(D()));
   const bool nan = wanted != wanted;
