@@ -39,6 +39,8 @@ function(lanner_folder folder)
       get_filename_component(stem ${test} NAME_WE)
       add_executable(${name}_${stem} ${test})
       target_link_libraries(${name}_${stem} PRIVATE lanner_${name} GTest::gmock GTest::gtest GTest::gtest_main)
+      # What the tests call is optimised in full; they themselves compile in two thirds of the time.
+      target_compile_options(${name}_${stem} PRIVATE $<$<CONFIG:Release>:-O1>)
       gtest_discover_tests(${name}_${stem} TEST_PREFIX ${folder}/ DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60)
     endforeach()
   endif()
