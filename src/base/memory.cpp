@@ -16,12 +16,15 @@ constexpr std::size_t kHugePage = std::size_t{2} << 20;
 
 void* allocate_memory(std::size_t byte_count) {
   const std::size_t rounded = (byte_count + kMemoryAlignment - 1) / kMemoryAlignment * kMemoryAlignment;
-  if (rounded < byte_count) return nullptr;
-  if (rounded < 2 * kHugePage) return std::aligned_alloc(kMemoryAlignment, rounded == 0 ? kMemoryAlignment : rounded);
+  // A last page of which three quarters are used is worth being a huge one, too: small ones would be some 400 faults.
+  const std::size_t tail = rounded % kHugePage;
+  const std::size_t size = tail < kHugePage / 4 * 3 ? rounded : rounded - tail + kHugePage;
+  if (size < byte_count) return nullptr;  // beyond what can be counted
+  if (size < kHugePage) return std::aligned_alloc(kMemoryAlignment, size == 0 ? kMemoryAlignment : size);
   void* memory = nullptr;
-  if (posix_memalign(&memory, kHugePage, rounded) != 0) return nullptr;
+  if (posix_memalign(&memory, kHugePage, size) != 0) return nullptr;
   // A wish: without it everything works, more slowly. Only whole huge pages, so that no neighbour's memory is meant.
-  madvise(memory, rounded / kHugePage * kHugePage, MADV_HUGEPAGE);
+  madvise(memory, size / kHugePage * kHugePage, MADV_HUGEPAGE);
   return memory;
 }
 

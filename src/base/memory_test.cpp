@@ -14,8 +14,8 @@ namespace lanner::base {
 namespace {
 
 TEST(Memory, IsAlignedAndWritable) {
-  for (const std::size_t bytes :
-       {std::size_t{0}, std::size_t{1}, std::size_t{65}, std::size_t{4} << 20, (std::size_t{9} << 20) + 1}) {
+  for (const std::size_t bytes : {std::size_t{0}, std::size_t{1}, std::size_t{65}, (std::size_t{3} << 19) - 64,
+                                  std::size_t{3} << 19, std::size_t{4} << 20, (std::size_t{9} << 20) + 1}) {
     const std::shared_ptr<void> memory = allocate_shared_memory(bytes);
     EXPECT_EQ(reinterpret_cast<std::uintptr_t>(memory.get()) % kMemoryAlignment, 0u) << bytes;
     std::memset(memory.get(), 1, bytes);
@@ -23,8 +23,8 @@ TEST(Memory, IsAlignedAndWritable) {
 }
 
 TEST(Memory, SaysWhenThereIsNone) {
-  for (const std::size_t bytes :
-       {std::numeric_limits<std::size_t>::max(), std::numeric_limits<std::size_t>::max() / 2}) {
+  constexpr std::size_t kMost = std::numeric_limits<std::size_t>::max();
+  for (const std::size_t bytes : {kMost, kMost - 100'000, kMost - (std::size_t{3} << 20), kMost / 2}) {
     EXPECT_EQ(allocate_memory(bytes), nullptr);
     try {
       allocate_shared_memory(bytes);
