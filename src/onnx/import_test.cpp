@@ -627,6 +627,33 @@ TEST(Import, InvalidModels) {
                 attribute->set_type(pb::AttributeProto::GRAPH);
               }),
               HasSubstr("model.invalid: "));
+  // What inference would carry from node to node.
+  EXPECT_THAT(reason([](auto& m) {
+                pb::TensorShapeProto* shape =
+                    m.mutable_graph()->mutable_input(0)->mutable_type()->mutable_tensor_type()->mutable_shape();
+                while (shape->dim_size() < 100'000) shape->add_dim();
+              }),
+              HasSubstr("has 100000 dimensions"));
+  EXPECT_THAT(reason([](auto& m) {
+                pb::AttributeProto* attribute = m.mutable_graph()->mutable_node(1)->add_attribute();
+                attribute->set_name("axes");
+                attribute->set_type(pb::AttributeProto::INTS);
+                while (attribute->ints_size() < 100'000) attribute->add_ints(1);
+              }),
+              HasSubstr("has 100000 elements"));
+}
+
+TEST(Import, LongNamesOfDimensionsAreForgotten) {
+  pb::ModelProto model = parse_text(kSmall);
+  model.mutable_graph()
+      ->mutable_input(0)
+      ->mutable_type()
+      ->mutable_tensor_type()
+      ->mutable_shape()
+      ->mutable_dim(0)
+      ->set_dim_param(std::string(100'000, 'n'));
+  const ir::Graph graph = import_proto(model);
+  EXPECT_LT(graph.value(graph.inputs()[0]).type.to_string().size(), 100u);
 }
 
 TEST(Import, UpgradeWithoutAnAdapterNamesTheOperator) {

@@ -26,6 +26,9 @@ namespace {
 constexpr std::string_view kMovedKey = "lanner.tensor";
 constexpr int kMaxFunctionDepth = 64;
 constexpr std::size_t kMaxInlinedNodes = 10'000'000;
+// Of a declared shape's dimensions, a name of a dimension, and a list of axes: inference copies them from node to node,
+// and so a small model could take all memory.
+constexpr int kMaxDeclared = 1024;
 
 using Nodes = google::protobuf::RepeatedPtrField<pb::NodeProto>;
 
@@ -144,8 +147,14 @@ void normalise_type(pb::TypeProto& type) {
   if (type.has_sequence_type()) return normalise_type(*type.mutable_sequence_type()->mutable_elem_type());
   if (type.has_optional_type()) return normalise_type(*type.mutable_optional_type()->mutable_elem_type());
   if (!type.has_tensor_type() || !type.tensor_type().has_shape()) return;
-  for (pb::TensorShapeProto_Dimension& dim : *type.mutable_tensor_type()->mutable_shape()->mutable_dim()) {
+  pb::TensorShapeProto& shape = *type.mutable_tensor_type()->mutable_shape();
+  if (shape.dim_size() > kMaxDeclared) {
+    base::invalid("model.invalid", "a value of the model has {} dimensions, more than {}", shape.dim_size(),
+                  kMaxDeclared);
+  }
+  for (pb::TensorShapeProto_Dimension& dim : *shape.mutable_dim()) {
     if (dim.has_dim_value() && dim.dim_value() < 0) dim.clear_dim_value();
+    if (dim.dim_param().size() > kMaxDeclared) dim.clear_dim_param();
   }
 }
 
@@ -158,6 +167,10 @@ void check_axes(const pb::NodeProto& node) {
       base::invalid("model.invalid", "attribute '{}' of {} is {}, which is no axis", attribute.name(), describe(node),
                     axis);
     };
+    if (attribute.ints_size() > kMaxDeclared) {
+      base::invalid("model.invalid", "attribute '{}' of {} has {} elements, more than {}", attribute.name(),
+                    describe(node), attribute.ints_size(), kMaxDeclared);
+    }
     check(attribute.i());
     for (const std::int64_t axis : attribute.ints()) check(axis);
   }
