@@ -6,6 +6,7 @@ set(LANNER_PYTHON_EXECUTABLE "${Python_EXECUTABLE}"
     CACHE FILEPATH "Python interpreter with the onnx package; empty: .venv, or what CMake finds")
 # Any compiler whose libraries go with ours.
 set(LANNER_LIBONNX_COMPILER "${CMAKE_CXX_COMPILER}" CACHE STRING "Compiler that scripts/build_libonnx uses")
+set(LANNER_LIBONNX_FLAGS "" CACHE STRING "Its flags, such as a sanitizer's")
 
 set(Protobuf_USE_STATIC_LIBS OFF)  # Debian's static library is not position independent
 find_package(Protobuf REQUIRED)
@@ -24,7 +25,7 @@ else()
   endif()
   execute_process(
     COMMAND ${libonnx_python} ${PROJECT_SOURCE_DIR}/scripts/build_libonnx --python ${libonnx_python}
-            --compiler ${LANNER_LIBONNX_COMPILER}
+            --compiler ${LANNER_LIBONNX_COMPILER} --flags=${LANNER_LIBONNX_FLAGS}
     OUTPUT_VARIABLE libonnx_folder OUTPUT_STRIP_TRAILING_WHITESPACE
     RESULT_VARIABLE libonnx_failed)
   if(libonnx_failed)
