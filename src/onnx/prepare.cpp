@@ -149,8 +149,8 @@ void normalise_type(pb::TypeProto& type) {
   if (!type.has_tensor_type() || !type.tensor_type().has_shape()) return;
   pb::TensorShapeProto& shape = *type.mutable_tensor_type()->mutable_shape();
   if (shape.dim_size() > kMaxDeclared) {
-    base::invalid("model.invalid", "a value of the model has {} dimensions, more than {}", shape.dim_size(),
-                  kMaxDeclared);
+    base::fail(ErrorCode::kUnimplemented, "model.unsupported", "a value of the model has {} dimensions, more than {}",
+               shape.dim_size(), kMaxDeclared);
   }
   for (pb::TensorShapeProto_Dimension& dim : *shape.mutable_dim()) {
     if (dim.has_dim_value() && dim.dim_value() < 0) dim.clear_dim_value();
@@ -168,8 +168,8 @@ void check_axes(const pb::NodeProto& node) {
                     axis);
     };
     if (attribute.ints_size() > kMaxDeclared) {
-      base::invalid("model.invalid", "attribute '{}' of {} has {} elements, more than {}", attribute.name(),
-                    describe(node), attribute.ints_size(), kMaxDeclared);
+      base::fail(ErrorCode::kUnimplemented, "model.unsupported", "attribute '{}' of {} has {} elements, more than {}",
+                 attribute.name(), describe(node), attribute.ints_size(), kMaxDeclared);
     }
     check(attribute.i());
     for (const std::int64_t axis : attribute.ints()) check(axis);
