@@ -9,6 +9,7 @@
 #include <hwy/highway.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -45,13 +46,55 @@ HWY_INLINE WordVector order_keys(FloatVector scores, std::uint32_t nan_key) {
   return hn::IfThenElse(hn::RebindMask(words, hn::IsNaN(scores)), hn::Set(words, nan_key), keys);
 }
 
+#if HWY_TARGET == HWY_AVX2
+// For each set of eight lanes, those that are in it, in order; what follows is 0.
+constexpr auto kLanesOfSet = [] {
+  std::array<std::array<std::uint8_t, 8>, 256> lanes{};
+  for (std::size_t set = 0; set < lanes.size(); ++set) {
+    std::size_t count = 0;
+    for (std::uint8_t lane = 0; lane < 8; ++lane) {
+      if ((set >> lane & 1) != 0) lanes[set][count++] = lane;
+    }
+  }
+  return lanes;
+}();
+#endif
+
+// Some lanes of a vector. Without the instruction of AVX-512, hn::Compress() of Highway 1.0.3 looks them up in a table of
+// 1 KiB which GCC copies to the stack in every call.
+class Lanes {
+ public:
+#if HWY_TARGET == HWY_AVX2
+  explicit Lanes(FloatMask mask) {
+    const std::uint32_t bits = bits_of(mask);
+    count_ = static_cast<std::size_t>(std::popcount(bits));
+    const hn::Rebind<std::uint8_t, Words> bytes;
+    order_ = hn::PromoteTo(Words(), hn::LoadU(bytes, kLanesOfSet[bits].data()));
+  }
+  // These lanes of `v` first, then any.
+  WordVector front(WordVector v) const { return hn::TableLookupLanes(v, hn::IndicesFromVec(Words(), order_)); }
+  std::size_t count() const { return count_; }
+
+ private:
+  WordVector order_;
+  std::size_t count_;
+#else
+  explicit Lanes(FloatMask mask) : mask_(hn::RebindMask(Words(), mask)) {}
+  WordVector front(WordVector v) const { return hn::Compress(v, mask_); }
+  std::size_t count() const { return hn::CountTrue(Words(), mask_); }
+
+ private:
+  hn::Mask<Words> mask_;
+#endif
+};
+
 HWY_INLINE void append(FloatVector scores, FloatMask mask, std::uint32_t row, std::uint32_t nan_key,
                        CandidateList& list) {
   const Words words;
-  const auto wanted = hn::RebindMask(words, mask);
-  hn::StoreU(hn::Compress(order_keys(scores, nan_key), wanted), words, list.keys + list.size);
-  hn::StoreU(hn::Compress(hn::Iota(words, row), wanted), words, list.rows + list.size);
-  list.size += hn::CountTrue(words, wanted);
+  const Lanes wanted(mask);
+  hn::StoreU(wanted.front(order_keys(scores, nan_key)), words, list.keys + list.size);
+  hn::StoreU(wanted.front(hn::Add(hn::Iota(words, 0), hn::Set(words, row))), words, list.rows + list.size);
+  list.size += wanted.count();
 }
 
 HWY_INLINE FloatMask passing(FloatVector scores, const CandidateFilter& filter) {
@@ -248,10 +291,10 @@ void select_keys(const CandidateList& list, KeyRange range, CandidateList& out) 
   std::size_t i = 0;
   for (; i + lanes <= list.size; i += lanes) {
     const WordVector keys = hn::LoadU(words, list.keys + i);
-    const auto wanted = hn::Not(hn::Gt(hn::Sub(keys, least), width));
-    hn::StoreU(hn::Compress(keys, wanted), words, out.keys + size);
-    hn::StoreU(hn::Compress(hn::LoadU(words, list.rows + i), wanted), words, out.rows + size);
-    size += hn::CountTrue(words, wanted);
+    const Lanes wanted(hn::RebindMask(Floats(), hn::Not(hn::Gt(hn::Sub(keys, least), width))));
+    hn::StoreU(wanted.front(keys), words, out.keys + size);
+    hn::StoreU(wanted.front(hn::LoadU(words, list.rows + i)), words, out.rows + size);
+    size += wanted.count();
   }
   for (; i < list.size; ++i) {
     out.keys[size] = list.keys[i];
