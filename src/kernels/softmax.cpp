@@ -35,40 +35,55 @@ Lines lines_along(const Shape& shape, std::int64_t axis_attribute) {
   return {shape.element_count(0, axis), shape[axis], shape.element_count(axis + 1, shape.rank())};
 }
 
-// Independent partial results of a reduction along a contiguous line; they keep the order of additions fixed and fill
-// vector registers.
-constexpr std::int64_t kPartials = 16;
-
+// Independent partial results of a reduction along a contiguous line; they keep the order of additions fixed. In vectors
+// of 32 bytes: larger ones the compiler takes apart, element by element, for a CPU that has not got them.
 template <typename T>
-using Partials [[gnu::vector_size(kPartials * sizeof(T))]] = T;
+struct Partials {
+  static constexpr std::int64_t kCount = 16;
+  static constexpr std::int64_t kLanes = 32 / static_cast<std::int64_t>(sizeof(T));
+  static constexpr std::int64_t kVectors = kCount / kLanes;
+  using Vector [[gnu::vector_size(32)]] = T;
+
+  Vector vectors[kVectors];
+
+  [[gnu::always_inline]] static void load(const T* from, Vector& to) { std::memcpy(&to, from, sizeof(to)); }
+  [[gnu::always_inline]] T operator[](std::int64_t i) const { return vectors[i / kLanes][i % kLanes]; }
+};
 
 template <typename T>
 [[gnu::always_inline]] inline T largest_of(const T* in, std::int64_t length) {
-  const std::int64_t whole = length / kPartials * kPartials;
-  Partials<T> partial = Partials<T>{} - std::numeric_limits<T>::infinity();
-  for (std::int64_t i = 0; i < whole; i += kPartials) {
-    Partials<T> x;
-    std::memcpy(&x, in + i, sizeof(x));
-    partial = x > partial ? x : partial;
+  using P = Partials<T>;
+  P partial;
+  for (auto& most : partial.vectors) most = typename P::Vector{} - std::numeric_limits<T>::infinity();
+  std::int64_t i = 0;
+  for (; i + P::kCount <= length; i += P::kCount) {
+    for (std::int64_t v = 0; v < P::kVectors; ++v) {
+      typename P::Vector x;
+      P::load(in + i + v * P::kLanes, x);
+      partial.vectors[v] = x > partial.vectors[v] ? x : partial.vectors[v];
+    }
   }
   T largest = -std::numeric_limits<T>::infinity();
-  for (int k = 0; k < kPartials; ++k) largest = partial[k] > largest ? partial[k] : largest;
-  for (std::int64_t i = whole; i < length; ++i) largest = in[i] > largest ? in[i] : largest;
+  for (std::int64_t k = 0; k < P::kCount; ++k) largest = partial[k] > largest ? partial[k] : largest;
+  for (; i < length; ++i) largest = in[i] > largest ? in[i] : largest;
   return largest;
 }
 
 template <typename T>
 [[gnu::always_inline]] inline T sum_of(const T* in, std::int64_t length) {
-  const std::int64_t whole = length / kPartials * kPartials;
-  Partials<T> partial{};
-  for (std::int64_t i = 0; i < whole; i += kPartials) {
-    Partials<T> x;
-    std::memcpy(&x, in + i, sizeof(x));
-    partial += x;
+  using P = Partials<T>;
+  P partial{};
+  std::int64_t i = 0;
+  for (; i + P::kCount <= length; i += P::kCount) {
+    for (std::int64_t v = 0; v < P::kVectors; ++v) {
+      typename P::Vector x;
+      P::load(in + i + v * P::kLanes, x);
+      partial.vectors[v] += x;
+    }
   }
   T sum = 0;
-  for (int k = 0; k < kPartials; ++k) sum += partial[k];
-  for (std::int64_t i = whole; i < length; ++i) sum += in[i];
+  for (std::int64_t k = 0; k < P::kCount; ++k) sum += partial[k];
+  for (; i < length; ++i) sum += in[i];
   return sum;
 }
 
