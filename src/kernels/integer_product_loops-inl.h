@@ -16,7 +16,7 @@ constexpr int kPanelVectors = 4;
 static_assert(kPanelVectors * kLanes <= kMaxPanelColumns);
 constexpr std::int64_t kPanelColumns = kPanelVectors * kLanes;
 // Rows and a panel's vectors make as many sums as registers hold.
-constexpr int kTileRows = HWY_TARGET == HWY_AVX3 ? 6 : 2;
+constexpr int kTileRows = HWY_TARGET == HWY_AVX3 ? 6 : 3;
 constexpr std::int64_t kCellDepth = LANNER_PRODUCTS_OF_BYTES ? 4 : 2;
 // What `flip` is in all elements of a cell.
 constexpr std::uint32_t kFlips = kCellDepth == 4 ? 0x01010101u : 0x00010001u;
