@@ -60,12 +60,12 @@ constexpr auto kLanesOfSet = [] {
 }();
 #endif
 
-// Some lanes of a vector. Without the instruction of AVX-512, hn::Compress() of Highway 1.0.3 looks them up in a table of
-// 1 KiB which GCC copies to the stack in every call.
-class Lanes {
+// The lanes that a mask selects. Without the instruction of AVX-512, hn::Compress() of Highway 1.0.3 looks them up in a
+// table of 1 KiB which GCC copies to the stack in every call.
+class SelectedLanes {
  public:
 #if HWY_TARGET == HWY_AVX2
-  explicit Lanes(FloatMask mask) {
+  explicit SelectedLanes(FloatMask mask) {
     const std::uint32_t bits = bits_of(mask);
     count_ = static_cast<std::size_t>(std::popcount(bits));
     const hn::Rebind<std::uint8_t, Words> bytes;
@@ -79,7 +79,7 @@ class Lanes {
   WordVector order_;
   std::size_t count_;
 #else
-  explicit Lanes(FloatMask mask) : mask_(hn::RebindMask(Words(), mask)) {}
+  explicit SelectedLanes(FloatMask mask) : mask_(hn::RebindMask(Words(), mask)) {}
   WordVector front(WordVector v) const { return hn::Compress(v, mask_); }
   std::size_t count() const { return hn::CountTrue(Words(), mask_); }
 
@@ -91,7 +91,7 @@ class Lanes {
 HWY_INLINE void append(FloatVector scores, FloatMask mask, std::uint32_t row, std::uint32_t nan_key,
                        CandidateList& list) {
   const Words words;
-  const Lanes wanted(mask);
+  const SelectedLanes wanted(mask);
   hn::StoreU(wanted.front(order_keys(scores, nan_key)), words, list.keys + list.size);
   hn::StoreU(wanted.front(hn::Add(hn::Iota(words, 0), hn::Set(words, row))), words, list.rows + list.size);
   list.size += wanted.count();
@@ -291,7 +291,7 @@ void select_keys(const CandidateList& list, KeyRange range, CandidateList& out) 
   std::size_t i = 0;
   for (; i + lanes <= list.size; i += lanes) {
     const WordVector keys = hn::LoadU(words, list.keys + i);
-    const Lanes wanted(hn::RebindMask(Floats(), hn::Not(hn::Gt(hn::Sub(keys, least), width))));
+    const SelectedLanes wanted(hn::RebindMask(Floats(), hn::Not(hn::Gt(hn::Sub(keys, least), width))));
     hn::StoreU(wanted.front(keys), words, out.keys + size);
     hn::StoreU(wanted.front(hn::LoadU(words, list.rows + i)), words, out.rows + size);
     size += wanted.count();
