@@ -77,6 +77,11 @@ agraph (float[batch, 3, 8, 8] x) => (float[batch, 4, 8, 8] y)
 }
 )";
 
+// The declared shape of the first input.
+pb::TensorShapeProto& input_shape(pb::ModelProto& model) {
+  return *model.mutable_graph()->mutable_input(0)->mutable_type()->mutable_tensor_type()->mutable_shape();
+}
+
 // A folder that goes away with the test.
 class Folder : public ::testing::Test {
  protected:
@@ -558,13 +563,7 @@ TEST(Import, ForeignOperatorsStay) {
 TEST(Import, UnrankedOutputsAndUnknownDimensions) {
   pb::ModelProto model = parse_text(kSmall);
   model.mutable_graph()->mutable_output(0)->mutable_type()->mutable_tensor_type()->clear_shape();
-  model.mutable_graph()
-      ->mutable_input(0)
-      ->mutable_type()
-      ->mutable_tensor_type()
-      ->mutable_shape()
-      ->mutable_dim(0)
-      ->set_dim_value(-1);
+  input_shape(model).mutable_dim(0)->set_dim_value(-1);
   const ir::Graph graph = import_proto(model);
   EXPECT_FALSE(graph.value(graph.inputs()[0]).type.dims.at(0).known());
   EXPECT_EQ(graph.value(graph.outputs()[0]).type.dims.at(1).size, 4);
@@ -629,9 +628,7 @@ TEST(Import, InvalidModels) {
               HasSubstr("model.invalid: "));
   // What inference would carry from node to node.
   EXPECT_THAT(reason([](auto& m) {
-                pb::TensorShapeProto* shape =
-                    m.mutable_graph()->mutable_input(0)->mutable_type()->mutable_tensor_type()->mutable_shape();
-                while (shape->dim_size() < 100'000) shape->add_dim();
+                while (input_shape(m).dim_size() < 100'000) input_shape(m).add_dim();
               }),
               HasSubstr("model.unsupported: a value of the model has 100000 dimensions"));
   EXPECT_THAT(reason([](auto& m) {
@@ -645,13 +642,7 @@ TEST(Import, InvalidModels) {
 
 TEST(Import, LongNamesOfDimensionsAreForgotten) {
   pb::ModelProto model = parse_text(kSmall);
-  model.mutable_graph()
-      ->mutable_input(0)
-      ->mutable_type()
-      ->mutable_tensor_type()
-      ->mutable_shape()
-      ->mutable_dim(0)
-      ->set_dim_param(std::string(100'000, 'n'));
+  input_shape(model).mutable_dim(0)->set_dim_param(std::string(100'000, 'n'));
   const ir::Graph graph = import_proto(model);
   EXPECT_LT(graph.value(graph.inputs()[0]).type.to_string().size(), 100u);
 }
