@@ -16,7 +16,6 @@
 #include "kernels/gemm.h"
 #include "kernels/kernel.h"
 #include "kernels/product_loops.h"
-#include "kernels/softmax.h"
 #include "kernels/strided.h"
 #include "tensor/dispatch.h"
 
@@ -170,17 +169,16 @@ bool mask_row(const Problem& problem, std::int64_t image, std::int64_t head, std
   return any;
 }
 
+// Each of the scores, of which one is more than minus infinity, becomes exp(score - largest). Returns their sum.
 template <typename T>
-void softmax(T* scores, std::int64_t count, std::int64_t rows) {
+T exponentiate(T* scores, std::int64_t count) {
   if constexpr (std::is_same_v<T, float>) {
-    if (rows > 0) softmax_rows(scores, scores, count, rows);
+    return product_loops_of_cpu().get().exponentiate(count, scores);
   } else {
-    for (T* row = scores; row != scores + rows * count; row += count) {
-      const T greatest = *std::max_element(row, row + count);
-      T sum = 0;
-      for (std::int64_t j = 0; j < count; ++j) sum += row[j] = std::exp(row[j] - greatest);
-      for (std::int64_t j = 0; j < count; ++j) row[j] /= sum;
-    }
+    const T greatest = *std::max_element(scores, scores + count);
+    T sum = 0;
+    for (std::int64_t j = 0; j < count; ++j) sum += scores[j] = std::exp(scores[j] - greatest);
+    return sum;
   }
 }
 
@@ -278,7 +276,7 @@ void attend(const Problem& problem, Allocator& allocator, std::int64_t image, st
     std::copy_n(scores + r * keys, keys, scores_out + (begin + r) * keys);
   };
   const T cap = static_cast<T>(problem.options.softcap);
-  std::int64_t done = 0;
+  std::vector<T> sums(static_cast<std::size_t>(rows), T{1});
   for (std::int64_t r = 0; r < rows; ++r) {
     T* const row = scores + r * keys;
     keep(ScoreOutput::kRaw, r);
@@ -289,15 +287,22 @@ void attend(const Problem& problem, Allocator& allocator, std::int64_t image, st
     const bool any = mask_row(problem, image, head, begin + r, first, keys, row);
     keep(ScoreOutput::kMasked, r);
     constexpr T kMasked = -std::numeric_limits<T>::infinity();
-    // Rows without a key become 0, the rows between them are handed on together.
-    if (any && std::any_of(row, row + keys, [](T score) { return score != kMasked; })) continue;
-    softmax(scores + done * keys, keys, r - done);
-    std::fill_n(row, keys, T{});
-    done = r + 1;
+    if (any && std::any_of(row, row + keys, [](T score) { return score != kMasked; })) {
+      sums[static_cast<std::size_t>(r)] = exponentiate(row, keys);
+    } else {
+      std::fill_n(row, keys, T{});  // a query without a key
+    }
   }
-  softmax(scores + done * keys, keys, rows - done);
-  for (std::int64_t r = 0; r < rows; ++r) keep(ScoreOutput::kProbabilities, r);
   memory.sum(rows, scores, first, keys, out);
+  // Softmax divides by its sums; that of the values needs it less often.
+  for (std::int64_t r = 0; r < rows; ++r) {
+    const T factor = 1 / sums[static_cast<std::size_t>(r)];
+    T* const values = out + r * problem.y.row_stride;
+    for (std::int64_t i = 0; i < problem.y.size; ++i) values[i] *= factor;
+    if (scores_out == nullptr || problem.options.scores != ScoreOutput::kProbabilities) continue;
+    std::transform(scores + r * keys, scores + (r + 1) * keys, scores_out + (begin + r) * keys,
+                   [factor](T power) { return power * factor; });
+  }
 }
 
 // Output `index`: the past rows of each head and behind them those of `now`; null if neither is there nor asked for.

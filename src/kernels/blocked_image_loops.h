@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "kernels/blocked_image.h"
+#include "kernels/exp_loops.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace lanner::kernels::HWY_NAMESPACE {
@@ -65,29 +66,10 @@ HWY_INLINE void store_elements(FloatVector value, Bfloat16* to) {
   hn::StoreU(hn::DemoteTo(Halves(), hn::BitCast(hn::RebindToSigned<Floats>(), halves)), Halves(), &to->bits);
 }
 
-// exp(x) for x <= 0, to about 2 units in the last place; a result below the least normal number may be zero.
-HWY_INLINE FloatVector exp_of_negative(FloatVector x) {
-  const Floats d;
-  const hn::RebindToSigned<Floats> words;
-  x = hn::Max(hn::Set(d, -87.0f), x);
-  const auto whole = hn::Round(hn::Mul(x, hn::Set(d, 1.44269504088896341f)));
-  // ln 2 in two parts, then the polynomial of exp.h.
-  const auto r = hn::NegMulAdd(whole, hn::Set(d, -2.12194440e-4f), hn::NegMulAdd(whole, hn::Set(d, 0.693359375f), x));
-  auto p = hn::Set(d, 1.9875691500e-4f);
-  p = hn::MulAdd(p, r, hn::Set(d, 1.3981999507e-3f));
-  p = hn::MulAdd(p, r, hn::Set(d, 8.3334519073e-3f));
-  p = hn::MulAdd(p, r, hn::Set(d, 4.1665795894e-2f));
-  p = hn::MulAdd(p, r, hn::Set(d, 1.6666665459e-1f));
-  p = hn::MulAdd(p, r, hn::Set(d, 5.0000001201e-1f));
-  p = hn::Add(hn::MulAdd(p, hn::Mul(r, r), r), hn::Set(d, 1.0f));
-  const auto exponent = hn::ShiftLeft<23>(hn::Add(hn::ConvertTo(words, whole), hn::Set(words, 127)));
-  return hn::Mul(p, hn::BitCast(d, exponent));
-}
-
 HWY_INLINE FloatVector sigmoid(FloatVector x) {
   const Floats d;
   const auto one = hn::Set(d, 1.0f);
-  const auto e = exp_of_negative(hn::Neg(hn::Abs(x)));
+  const auto e = exp_within(d, hn::Max(hn::Set(d, -87.0f), hn::Neg(hn::Abs(x))));
   return hn::Div(hn::IfThenElse(hn::Lt(x, hn::Zero(d)), e, one), hn::Add(one, e));
 }
 

@@ -10,8 +10,10 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <utility>
 
+#include "kernels/exp_loops.h"
 #include "kernels/loops_rows.h"
 #include "kernels/product_loops.h"
 
@@ -28,10 +30,12 @@ using Floats = hn::CappedTag<float, static_cast<std::size_t>(kPanelColumns)>;
 constexpr int kLanes = static_cast<int>(hn::MaxLanes(Floats()));
 constexpr int kVectors = static_cast<int>(kPanelColumns) / kLanes;
 // As many sums as registers hold: rows of one panel, or a few rows of several panels, whose sums then do not wait for
-// each other.
+// each other. Where there are 32 registers several panels are always better: each number of the left side is loaded
+// once for all of them.
 constexpr int kTile = kVectors == 1 ? 12 : kVectors == 2 ? 6 : kVectors == 4 ? 2 : 1;
-constexpr int kWideRows = kVectors <= 2 ? 3 : 1;
+constexpr int kWideRows = kVectors == 1 ? 6 : kVectors == 2 ? 3 : 1;
 constexpr int kWidePanels = kVectors == 1 ? 4 : kVectors == 2 ? 2 : 1;
+constexpr bool kAlwaysWide = kVectors == 1;
 
 // The sums of kRows rows and kPanels panels, the last of which has `width` columns.
 template <int kRows, int kPanels>
@@ -90,27 +94,69 @@ void multiply(std::int64_t rows, std::int64_t columns, std::int64_t depth, const
   static constexpr auto kWideTiles = tiles_of_panels<kWidePanels>(std::make_integer_sequence<int, kWideRows>());
   constexpr std::int64_t kWideColumns = kWidePanels * kPanelColumns;
   std::int64_t column = 0;
-  if (rows <= kWideRows) {
+  // In tiles of about as many rows each.
+  const auto multiply_rows = [&](const auto& tiles_of_rows, std::int64_t width) {
+    auto tiles = (rows - 1) / std::ssize(tiles_of_rows) + 1;
+    for (std::int64_t row = 0; row < rows; --tiles) {
+      const std::int64_t count = (rows - row + tiles - 1) / tiles;
+      tiles_of_rows[static_cast<std::size_t>(count - 1)](width, depth, a + row * a_stride, a_stride, b, panel_stride,
+                                                         adds, y + row * y_stride, y_stride);
+      row += count;
+    }
+  };
+  if (kAlwaysWide || rows <= kWideRows) {
     for (; column + kWideColumns <= columns;
          column += kWideColumns, b += kWidePanels * panel_stride, y += kWideColumns) {
-      kWideTiles[static_cast<std::size_t>(rows - 1)](kPanelColumns, depth, a, a_stride, b, panel_stride, adds, y,
-                                                     y_stride);
+      multiply_rows(kWideTiles, kPanelColumns);
     }
   }
   for (; column < columns; column += kPanelColumns, b += panel_stride, y += kPanelColumns) {
-    const std::int64_t width = std::min(kPanelColumns, columns - column);
-    // Tiles of about as many rows each.
-    std::int64_t tiles = (rows + kTile - 1) / kTile;
-    for (std::int64_t row = 0; row < rows; --tiles) {
-      const std::int64_t count = (rows - row + tiles - 1) / tiles;
-      kTiles[static_cast<std::size_t>(count - 1)](width, depth, a + row * a_stride, a_stride, b, panel_stride, adds,
-                                                  y + row * y_stride, y_stride);
-      row += count;
-    }
+    multiply_rows(kTiles, std::min(kPanelColumns, columns - column));
   }
 }
 
-constexpr ProductLoops kLoops{multiply};
+float exponentiate(std::int64_t count, float* x) {
+  const Floats floats;
+  constexpr float kLeast = -std::numeric_limits<float>::infinity();
+  // The last vectors are a copy where they are no whole ones.
+  const std::int64_t whole = count - count % kPanelColumns;
+  float rest[kPanelColumns];
+  std::fill_n(std::copy(x + whole, x + count, rest), kPanelColumns - (count - whole), kLeast);
+  const auto each = [&](auto&& function) HWY_ATTR {
+    for (std::int64_t i = 0; i < whole; i += kPanelColumns) function(x + i);
+    if (whole < count) function(rest);
+  };
+
+  hn::Vec<Floats> largest[kVectors];
+#pragma GCC unroll 16
+  for (int v = 0; v < kVectors; ++v) largest[v] = hn::Set(floats, kLeast);
+  each([&](const float* from) HWY_ATTR {
+#pragma GCC unroll 16
+    // Where an argument is NaN, Max gives the second.
+    for (int v = 0; v < kVectors; ++v) largest[v] = hn::Max(hn::LoadU(floats, from + v * kLanes), largest[v]);
+  });
+  for (int v = 1; v < kVectors; ++v) largest[0] = hn::Max(largest[v], largest[0]);
+  const auto top = hn::MaxOfLanes(floats, largest[0]);
+
+  hn::Vec<Floats> sums[kVectors];
+#pragma GCC unroll 16
+  for (int v = 0; v < kVectors; ++v) sums[v] = hn::Zero(floats);
+  const auto bound = hn::Set(floats, -87.0f);
+  each([&](float* at) HWY_ATTR {
+#pragma GCC unroll 16
+    for (int v = 0; v < kVectors; ++v) {
+      const auto below = hn::Sub(hn::LoadU(floats, at + v * kLanes), top);
+      const auto power = hn::IfThenZeroElse(hn::Lt(below, bound), exp_within(floats, below));
+      sums[v] = hn::Add(sums[v], power);
+      hn::StoreU(power, floats, at + v * kLanes);
+    }
+  });
+  std::copy_n(rest, count - whole, x + whole);
+  for (int v = 1; v < kVectors; ++v) sums[0] = hn::Add(sums[0], sums[v]);
+  return hn::GetLane(hn::SumOfLanes(floats, sums[0]));
+}
+
+constexpr ProductLoops kLoops{multiply, exponentiate};
 
 }  // namespace lanner::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

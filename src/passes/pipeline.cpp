@@ -21,10 +21,10 @@ constexpr const Rule* kSimplify[] = {
 
 // Reads the graph as simplification leaves it, and leaves it work. What is recognised goes before what is only alike.
 constexpr const Rule* kBatchHeads[] = {&kFoldPickedShapes, &kBatchClassNms,  &kBatchClassTopK, &kFuseClassTopK,
-                                       &kGroupNms,         &kJoinPickedRows, &kRollSiblings};
+                                       &kGroupNms,         &kLimitNms,       &kJoinPickedRows, &kRollSiblings};
 
 // What the heads' rules have left is moved less, and read where it lies.
-constexpr const Rule* kMoveData[] = {&kJoinRoiLevels,   &kTransposeFirst,   &kSliceTranspose,   &kSliceConcat,
+constexpr const Rule* kMoveData[] = {&kFuseAttention,   &kJoinRoiLevels,   &kTransposeFirst,   &kSliceTranspose,   &kSliceConcat,
                                      &kFuseExpectation, &kFuseMaxIndex,     &kAbsorbTransposes, &kCombineTransposes,
                                      &kCombineReshapes, &kEliminateDeadCode};
 

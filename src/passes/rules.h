@@ -23,6 +23,7 @@ extern const Rule kEliminateDeadCode;
 // What exporters and quantization tools spell out.
 extern const Rule kFuseQuantized;
 extern const Rule kFuseGelu;
+extern const Rule kFuseAttention;
 
 // Data movement.
 extern const Rule kScatterRows;
@@ -42,6 +43,7 @@ extern const Rule kBatchClassNms;
 extern const Rule kBatchClassTopK;
 extern const Rule kFuseClassTopK;
 extern const Rule kGroupNms;
+extern const Rule kLimitNms;
 extern const Rule kJoinPickedRows;
 extern const Rule kRollSiblings;
 extern const Rule kFuseClassActivation;

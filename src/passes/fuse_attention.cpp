@@ -1,0 +1,425 @@
+// fuse-attention: softmax(scale * Q * K^T + mask) * V, as exporters spell it, becomes ONNX's Attention, whose kernel
+// never holds the scores of all queries. Where queries, keys and values are columns of matrices that were cut into heads
+// and turned, Attention reads the matrices instead, and nothing is turned.
+#include <algorithm>
+#include <cmath>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "passes/evaluate.h"
+#include "passes/match.h"
+#include "passes/rules.h"
+#include "passes/same_shape.h"
+#include "passes/view.h"
+
+namespace lanner::passes {
+
+namespace {
+
+constexpr std::string_view kOps[] = {"MatMul"};
+
+// Nodes between a matrix and what a product reads of it.
+constexpr std::size_t kMostMoves = 10;
+// The sum of constant masks, which is made here.
+constexpr std::size_t kMostMaskBytes = std::size_t{1} << 28;
+
+// `value` = factor * from, where it is a product or a quotient with a constant number.
+struct Scaled {
+  ValueId from;
+  double factor;
+};
+std::optional<Scaled> scaled(const Graph& graph, ValueId value) {
+  const Node* node = graph.producer(value);
+  if (node == nullptr || !(is_op(*node, "Mul") || is_op(*node, "Div"))) return std::nullopt;
+  for (const std::size_t side : {1, 0}) {
+    const auto number = constant_scalar(graph, node->inputs[side]);
+    const ValueId from = node->inputs[1 - side];
+    if (!number || (node->op == "Div" && side == 0) || rank_of(graph, from) != rank_of(graph, value)) continue;
+    return Scaled{from, node->op == "Div" ? 1 / *number : *number};
+  }
+  return std::nullopt;
+}
+
+// What a Softmax is of.
+struct Scores {
+  const Node* product = nullptr;  // Q * K^T
+  double scale = 1;
+  std::vector<ValueId> masks;  // are added afterwards; of at most the scores' rank, apart from leading dimensions of 1
+  std::vector<NodeId> nodes;   // users before producers, the product last
+};
+
+bool broadcasts_over(const ValueType& mask, const ValueType& scores) {
+  if (!mask.is_tensor() || mask.element != scores.element || !mask.ranked || mask.dims.empty()) return false;
+  // Attention takes keys beyond the mask as masked, so that dimension has to be there.
+  if (!same_size(mask.dims.back(), scores.dims.back())) return false;
+  for (std::size_t i = 1; i < mask.dims.size(); ++i) {
+    const tensor::Dim& dim = mask.dims[mask.dims.size() - 1 - i];
+    const bool repeated = dim.size == 1;
+    if (!repeated && (i >= scores.dims.size() || !same_size(dim, scores.dims[scores.dims.size() - 1 - i]))) return false;
+  }
+  return true;
+}
+
+// Reads `value`, of the scores' type, from the Softmax up to the product.
+std::optional<Scores> read_scores(const Graph& graph, ValueId value, Scores scores) {
+  const Node* node = graph.producer(value);
+  if (node == nullptr || !node->domain.empty()) return std::nullopt;
+  const NodeId id = graph.value(value).producer;
+  scores.nodes.push_back(id);
+  if (node->op == "MatMul") {
+    scores.product = node;
+    return scores;
+  }
+  if (const auto inner = scaled(graph, value)) {
+    scores.scale *= inner->factor;
+    return read_scores(graph, inner->from, std::move(scores));
+  }
+  if (scores.scale != 1) return std::nullopt;  // a mask would be scaled, too
+  const ValueType& type = type_of(graph, value);
+  if (node->op == "Add") {
+    for (const std::size_t side : {0, 1}) {
+      if (!broadcasts_over(type_of(graph, node->inputs[1 - side]), type)) continue;
+      Scores inner = scores;
+      inner.masks.push_back(node->inputs[1 - side]);
+      if (auto read = read_scores(graph, node->inputs[side], std::move(inner))) return read;
+    }
+    return std::nullopt;
+  }
+  // A mask that is added behind an axis of 1, as for the windows of one image.
+  if (node->op != "Reshape") return std::nullopt;
+  const Node* add = graph.producer(node->inputs[0]);
+  if (add == nullptr || !is_op(*add, "Add")) return std::nullopt;
+  scores.nodes.push_back(graph.value(node->inputs[0]).producer);
+  for (const std::size_t side : {0, 1}) {
+    const Node* before = graph.producer(add->inputs[side]);
+    if (before == nullptr || !is_op(*before, "Reshape") || !same_static_shape(graph, before->inputs[0], value)) continue;
+    const auto outer = type_of(graph, node->inputs[0]).static_shape();
+    const auto inner = type_of(graph, value).static_shape();
+    if (!outer || outer->rank() != inner->rank() + 1 || (*outer)[0] != 1 ||
+        !std::equal(inner->dims().begin(), inner->dims().end(), outer->dims().begin() + 1) ||
+        !broadcasts_over(type_of(graph, add->inputs[1 - side]), type)) {
+      continue;
+    }
+    scores.nodes.push_back(graph.value(add->inputs[side]).producer);
+    scores.masks.push_back(add->inputs[1 - side]);
+    return read_scores(graph, before->inputs[0], std::move(scores));
+  }
+  return std::nullopt;
+}
+
+// What a node that moves elements does to a view of its first input.
+std::optional<View> moved(const Graph& graph, const Node& node, ValueId output, View view) {
+  const auto axis_of = [&] { return known_axis(node.attributes.get_int("axis", 0), view.rank()); };
+  if (node.op == "Transpose") {
+    const std::vector<std::int64_t> perm = permutation_of(graph, node);
+    return perm.size() == view.dims.size() ? transposed(std::move(view), perm) : std::nullopt;
+  }
+  if (node.op == "Gather") {
+    const auto axis = axis_of();
+    const Tensor* index = constant_of(graph, node.inputs[1]);
+    const auto indices = constant_ints(graph, node.inputs[1]);
+    if (!axis || index == nullptr || index->rank() != 0 || !indices) return std::nullopt;
+    const std::int64_t size = view.dims[static_cast<std::size_t>(*axis)];
+    const std::int64_t at = indices->front() < 0 ? indices->front() + size : indices->front();
+    if (at < 0 || at >= size) return std::nullopt;
+    const auto one = sliced(std::move(view), *axis, at, 1, 1);
+    return one ? std::optional(without_axis(*one, *axis)) : std::nullopt;
+  }
+  if (node.op == "Split") {
+    const auto axis = axis_of();
+    if (!axis) return std::nullopt;
+    std::int64_t start = 0;
+    for (const ValueId part : node.outputs) {
+      const auto shape = part != kNoValue ? type_of(graph, part).static_shape() : std::nullopt;
+      if (!shape) return std::nullopt;
+      if (part == output) return sliced(std::move(view), *axis, start, 1, (*shape)[*axis]);
+      start += (*shape)[*axis];
+    }
+    return std::nullopt;
+  }
+  if (node.op == "Slice") {
+    const auto starts = constant_ints(graph, input(node, 1));
+    const auto axes = constant_ints(graph, input(node, 3));
+    const auto steps = constant_ints(graph, input(node, 4));
+    const auto shape = type_of(graph, output).static_shape();
+    if (!starts || starts->size() != 1 || !axes || axes->size() != 1 || !shape) return std::nullopt;
+    if (has_input(node, 4) && (!steps || *steps != std::vector<std::int64_t>{1})) return std::nullopt;
+    const auto axis = known_axis((*axes)[0], view.rank());
+    if (!axis) return std::nullopt;
+    const std::int64_t size = view.dims[static_cast<std::size_t>(*axis)];
+    const std::int64_t start = (*starts)[0] < 0 ? (*starts)[0] + size : (*starts)[0];
+    if (start < 0 || start + (*shape)[*axis] > size) return std::nullopt;
+    return sliced(std::move(view), *axis, start, 1, (*shape)[*axis]);
+  }
+  if (node.op == "Reshape" || node.op == "Squeeze" || node.op == "Unsqueeze" || node.op == "Flatten") {
+    const auto shape = type_of(graph, output).static_shape();
+    return shape ? reshaped(std::move(view), std::vector<std::int64_t>(shape->dims().begin(), shape->dims().end()))
+                 : std::nullopt;
+  }
+  return std::nullopt;
+}
+
+// Vectors of queries, keys or values: of image b, head h and row i those from element offset + i * row + h * size on of
+// the b-th part of a value.
+struct Heads {
+  ValueId value;
+  double scale = 1;
+  std::int64_t batch, heads, length, size, row, offset;
+};
+
+// Whether a batch of matrices is taken as images, not as heads; of matrices of rank 4 both are there.
+enum class Batch : std::uint8_t { kImages, kHeads };
+
+std::optional<Heads> heads_of(const View& view, Batch batch) {
+  const View four = view.rank() == 4 ? view : with_axis(view, batch == Batch::kImages ? 1 : 0);
+  const auto& n = four.dims;
+  const auto& step = four.strides;
+  const auto has_step = [&](std::size_t axis, std::int64_t wanted) { return n[axis] == 1 || step[axis] == wanted; };
+  // Rows are as long as they are apart; of a single one that says nothing.
+  const std::int64_t row = n[2] > 1 ? step[2] : (n[0] > 1 ? step[0] : n[1] * n[3]);
+  if (!has_step(3, 1) || !has_step(1, n[3]) || !has_step(0, n[2] * row)) return std::nullopt;
+  if (four.offset + n[1] * n[3] > row) return std::nullopt;
+  return Heads{four.base, 1, n[0], n[1], n[2], n[3], row, four.offset};
+}
+
+// The matrices whose rows `value` shows, cut into heads and turned; with `swapped` its last two axes are swapped.
+std::optional<Heads> read_heads(const Graph& graph, ValueId value, bool swapped, Batch batch, bool may_scale) {
+  std::vector<std::pair<const Node*, ValueId>> moves;  // with the outputs that were read
+  ValueId base = value;
+  double scale = 1;
+  std::optional<Heads> found;
+  while (true) {
+    std::optional<View> view = type_of(graph, base).static_shape() ? view_of(graph, base) : std::nullopt;
+    const std::int64_t elements = view ? type_of(graph, base).static_shape()->element_count() : 0;
+    for (auto move = moves.rbegin(); view && move != moves.rend(); ++move) {
+      if (move->first->op != "Mul" && move->first->op != "Div") {
+        view = moved(graph, *move->first, move->second, std::move(*view));
+      }
+    }
+    if (view && swapped) {
+      std::vector<std::int64_t> perm{0, 1, 2, 3};
+      perm.resize(view->dims.size());
+      std::swap(perm[perm.size() - 1], perm[perm.size() - 2]);
+      view = transposed(std::move(*view), perm);
+    }
+    if (view) {
+      const auto heads = heads_of(*view, batch);
+      if (heads && heads->batch * heads->length * heads->row == elements) {
+        found = heads;
+        found->scale = scale;
+      }
+    }
+    const Node* node = graph.producer(base);
+    if (node == nullptr || !node->domain.empty() || moves.size() == kMostMoves) return found;
+    moves.emplace_back(node, base);
+    if (const auto inner = scaled(graph, base); inner && may_scale) {
+      scale *= inner->factor;
+      base = inner->from;
+      continue;
+    }
+    constexpr std::string_view kMoves[] = {"Reshape", "Transpose", "Squeeze", "Unsqueeze",
+                                           "Flatten", "Gather",    "Split",   "Slice"};
+    if (std::ranges::find(kMoves, node->op) == std::end(kMoves)) return found;
+    base = node->inputs[0];
+  }
+}
+
+ValueId reshape(Edit& edit, ValueId value, ElementType element, const Shape& shape) {
+  if (edit.type(value).static_shape() == shape) return value;
+  std::vector<std::int64_t> dims(shape.dims().begin(), shape.dims().end());
+  return edit.node(make_node("Reshape", {value, edit.constant(int_tensor(dims))}), ValueType::tensor(element, shape));
+}
+
+// As a matrix of rows of all heads, for each image.
+ValueId rows_of(Edit& edit, const Heads& heads) {
+  const ElementType element = edit.type(heads.value).element;
+  const ValueId whole = reshape(edit, heads.value, element, {heads.batch, heads.length, heads.row});
+  const std::int64_t columns = heads.heads * heads.size;
+  if (columns == heads.row) return whole;
+  return edit.node(make_node("Slice", {whole, edit.constant(int_tensor({heads.offset})),
+                                       edit.constant(int_tensor({heads.offset + columns})),
+                                       edit.constant(int_tensor({2}))}),
+                   ValueType::tensor(element, {heads.batch, heads.length, columns}));
+}
+
+// The shape of a mask of scores of that rank as Attention takes it, with an axis for the heads.
+Shape mask_shape(const ValueType& mask, int rank, Batch batch) {
+  std::vector<std::int64_t> dims;
+  for (const tensor::Dim& dim : mask.dims) dims.push_back(dim.size);
+  while (static_cast<int>(dims.size()) > rank) dims.erase(dims.begin());  // of size 1
+  if (rank == 3 && dims.size() == 3) dims.insert(dims.begin() + (batch == Batch::kImages ? 1 : 0), 1);
+  return Shape(dims);
+}
+
+Tensor sum_of(const Value& a, const Value& b) {
+  Node add = make_node("Add", {kNoValue, kNoValue});
+  add.outputs = {ValueId{0}};
+  const Value* const inputs[] = {&a, &b};
+  return run_node(add, inputs, kMostMaskBytes)[0].tensor();
+}
+
+// The sum of the masks; kNoValue without masks.
+ValueId add_masks(const Graph& graph, Edit& edit, const Scores& scores, Batch batch) {
+  const int rank = rank_of(graph, scores.product->outputs[0]);
+  Tensor known;  // the sum of the constant ones
+  ValueId sum = kNoValue;
+  for (const ValueId mask : scores.masks) {
+    const ValueType& type = type_of(graph, mask);
+    if (const Tensor* constant = constant_of(graph, mask)) {
+      const Value one = constant->reshaped(mask_shape(type, rank, batch));
+      known = known.defined() ? sum_of(known, one) : one.tensor();
+      continue;
+    }
+    const ValueId shaped =
+        type.static_shape() ? reshape(edit, mask, type.element, mask_shape(type, rank, batch)) : mask;
+    sum = sum == kNoValue ? shaped : edit.node(make_node("Add", {sum, shaped}));
+  }
+  if (!known.defined()) return sum;
+  const ValueId constant = edit.constant(std::move(known));
+  return sum == kNoValue ? constant : edit.node(make_node("Add", {sum, constant}));
+}
+
+// Whether no query can lose all its keys.
+bool leaves_keys(const Graph& graph, const std::vector<ValueId>& masks) {
+  return std::ranges::all_of(masks, [&](ValueId mask) {
+    const Tensor* constant = constant_of(graph, mask);
+    return constant != nullptr && std::ranges::all_of(constant->values<float>(), [](float value) {
+             return std::isfinite(value);
+           });
+  });
+}
+
+// Attention on matrices of rows of all heads; kNoValue where its operands are none.
+ValueId on_rows(const Graph& graph, Edit& edit, const Node& node, const Scores& scores, Batch batch) {
+  const auto q = read_heads(graph, scores.product->inputs[0], false, batch, true);
+  const auto k = read_heads(graph, scores.product->inputs[1], true, batch, true);
+  const auto v = read_heads(graph, node.inputs[1], false, batch, false);
+  if (!q || !k || !v || q->batch != k->batch || q->batch != v->batch || q->heads != k->heads || q->heads != v->heads ||
+      q->size != k->size || k->length != v->length) {
+    return kNoValue;
+  }
+  const ElementType element = type_of(graph, node.outputs[0]).element;
+  Node attention = make_node("Attention", {rows_of(edit, *q), rows_of(edit, *k), rows_of(edit, *v)});
+  const ValueId mask = add_masks(graph, edit, scores, batch);
+  if (mask != kNoValue) attention.inputs.push_back(mask);
+  attention.attributes.set("q_num_heads", q->heads);
+  attention.attributes.set("kv_num_heads", q->heads);
+  attention.attributes.set("scale", static_cast<float>(scores.scale * q->scale * k->scale));
+  const ValueId rows =
+      edit.node(std::move(attention), ValueType::tensor(element, {q->batch, q->length, q->heads * v->size}));
+  // Turned back, for what follows to turn it again.
+  const Shape shape = *type_of(graph, node.outputs[0]).static_shape();
+  if (q->heads == 1) return reshape(edit, rows, element, shape);
+  if (shape.rank() == 3) {
+    const ValueId cut = reshape(edit, rows, element, {q->length, q->heads, v->size});
+    return edit.node(make_transpose(cut, {1, 0, 2}), ValueType::tensor(element, shape));
+  }
+  const ValueId cut = reshape(edit, rows, element, {q->batch, q->length, q->heads, v->size});
+  return edit.node(make_transpose(cut, {0, 2, 1, 3}), ValueType::tensor(element, shape));
+}
+
+// Attention on the operands as they are; kNoValue where it does not take them.
+ValueId on_heads(const Graph& graph, Edit& edit, const Node& node, const Scores& scores) {
+  const ValueType& type = type_of(graph, node.outputs[0]);
+  const std::size_t rank = type.dims.size();
+  double scale = scores.scale;
+  const auto unscaled = [&](ValueId value) {
+    const auto inner = scaled(graph, value);
+    if (inner) scale *= inner->factor;
+    return inner ? inner->from : value;
+  };
+  const ValueId q = unscaled(scores.product->inputs[0]);
+  const ValueId turned = unscaled(scores.product->inputs[1]);
+  const ValueId v = node.inputs[1];
+  // A product repeats a batch of 1; Attention does not.
+  for (std::size_t axis = 0; axis + 2 < rank; ++axis) {
+    for (const ValueId value : {q, turned, v}) {
+      const ValueType& one = type_of(graph, value);
+      if (one.dims.size() != rank || !same_size(one.dims[axis], type.dims[axis])) return kNoValue;
+    }
+  }
+  std::vector<std::int64_t> perm{0, 1, 2, 3};
+  perm.resize(rank);
+  std::swap(perm[rank - 1], perm[rank - 2]);
+  ValueType key_type = type_of(graph, turned);
+  std::swap(key_type.dims[rank - 1], key_type.dims[rank - 2]);
+  Node attention = make_node("Attention", {q, edit.node(make_transpose(turned, perm), key_type), v});
+  const ValueId mask = add_masks(graph, edit, scores, Batch::kImages);
+  if (mask != kNoValue) attention.inputs.push_back(mask);
+  if (rank == 3) {
+    attention.attributes.set("q_num_heads", std::int64_t{1});
+    attention.attributes.set("kv_num_heads", std::int64_t{1});
+  }
+  attention.attributes.set("scale", static_cast<float>(scale));
+  return edit.node(std::move(attention), type);
+}
+
+Verdict fuse(const Graph& graph, NodeId at, Edit& edit) {
+  const Node& node = graph.node(at);
+  if (!node.domain.empty() || node.outputs[0] == kNoValue) return no_match();
+  std::vector<NodeId> nodes;
+  const auto step_to = [&](ValueId value) {
+    nodes.push_back(graph.value(value).producer);
+    return graph.producer(value);
+  };
+  const Node* softmax = step_to(node.inputs[0]);
+  // Where a mask may hide all keys PyTorch writes 0 for what is then no number, as Attention has it.
+  bool guarded = false;
+  if (softmax != nullptr && is_op(*softmax, "Where")) {
+    const ValueId probabilities = softmax->inputs[2];
+    const Node* test = graph.producer(softmax->inputs[0]);
+    if (test == nullptr || !is_op(*test, "IsNaN") || test->inputs[0] != probabilities ||
+        constant_scalar(graph, softmax->inputs[1]) != 0.0) {
+      return no_match();
+    }
+    step_to(softmax->inputs[0]);
+    softmax = step_to(probabilities);
+    guarded = true;
+  }
+  if (softmax == nullptr || !is_op(*softmax, "Softmax")) return no_match();
+  const int rank = rank_of(graph, softmax->inputs[0]);
+  if (known_axis(softmax->attributes.get_int("axis", -1), rank) != rank - 1) return no_match();
+  const auto scores = read_scores(graph, softmax->inputs[0], {});
+  if (!scores) return no_match();
+  nodes.insert(nodes.end(), scores->nodes.begin(), scores->nodes.end());
+  const ValueType& type = type_of(graph, node.outputs[0]);
+  if (type.element != ElementType::kFloat32) return near_miss("it is not of float32");
+  if ((rank != 3 && rank != 4) || rank_of(graph, node.inputs[1]) != rank || rank_of(graph, node.outputs[0]) != rank ||
+      rank_of(graph, scores->product->inputs[0]) != rank || rank_of(graph, scores->product->inputs[1]) != rank) {
+    return near_miss("its operands are not known to be matrices for each head");
+  }
+  if (!guarded && !leaves_keys(graph, scores->masks)) return near_miss("its mask may hide all keys of a query");
+  for (const ValueId mask : scores->masks) {
+    const ValueType& mask_type = type_of(graph, mask);
+    if (mask_type.dims.size() >= 3 && !mask_type.static_shape()) return near_miss("the shape of its mask is not known");
+  }
+  // No sum of masks has more elements than the scores.
+  const auto shape = type_of(graph, scores->product->outputs[0]).static_shape();
+  if (scores->masks.size() > 1 &&
+      (!shape || static_cast<std::size_t>(shape->element_count()) > kMostMaskBytes / sizeof(float))) {
+    return near_miss("the sum of its masks may be too large");
+  }
+  for (const NodeId id : nodes) {
+    if (!edit.consume(id)) return near_miss("{}", edit.blocked());
+  }
+  ValueId result = kNoValue;
+  if (type.static_shape()) {
+    for (const Batch batch : {Batch::kHeads, Batch::kImages}) {
+      if (result == kNoValue && (rank == 3 || batch == Batch::kImages)) {
+        result = on_rows(graph, edit, node, *scores, batch);
+      }
+    }
+  }
+  if (result == kNoValue) result = on_heads(graph, edit, node, *scores);
+  if (result == kNoValue) return near_miss("its operands are not known to have as many heads");
+  edit.replace(node.outputs[0], result);
+  return rewrite();
+}
+
+}  // namespace
+
+constinit const Rule kFuseAttention{
+    "fuse-attention", "Makes an Attention of the products and the Softmax that it is defined by.", kOps, fuse};
+
+}  // namespace lanner::passes
