@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <type_traits>
 #include <vector>
 
 #include "base/fail.h"
+#include "base/multiversion.h"
 #include "base/parallel.h"
 #include "kernels/broadcast.h"
 #include "kernels/kernel.h"
@@ -25,7 +27,7 @@ struct Moments {
 };
 
 template <typename T, typename Map>
-double sum_of(const T* values, std::int64_t count, Map map) {
+[[gnu::always_inline]] inline double sum_of(const T* values, std::int64_t count, Map map) {
   constexpr std::int64_t kLanes = 8;
   double lanes[kLanes] = {};
   std::int64_t i = 0;
@@ -39,10 +41,54 @@ double sum_of(const T* values, std::int64_t count, Map map) {
 }
 
 template <typename T>
-Moments moments_of(const T* values, std::int64_t count) {
+[[gnu::always_inline]] inline Moments moments_of(const T* values, std::int64_t count) {
   const auto n = static_cast<double>(count);
   const double mean = sum_of(values, count, [](double x) { return x; }) / n;
   return {mean, sum_of(values, count, [mean](double x) { return (x - mean) * (x - mean); }) / n};
+}
+
+// to = (from - the mean) / sqrt(variance + epsilon) of each row of `size`, times factors and plus addends where there are
+// any.
+template <typename T>
+struct RowNormalization {
+  const T* from;
+  T* to;
+  std::int64_t size;
+  double epsilon;
+  const T* factors;
+  const T* addends;
+  float* means;  // null where nobody asked for them, as are the next
+  float* inverse_deviations;
+
+  [[gnu::always_inline]] void run(std::int64_t begin, std::int64_t end) const {
+    for (std::int64_t row = begin; row < end; ++row) {
+      const T* const x = from + row * size;
+      T* const y = to + row * size;
+      const Moments moments = moments_of(x, size);
+      const double inverse = 1.0 / std::sqrt(moments.variance + epsilon);
+      const auto shift = static_cast<T>(moments.mean);
+      const auto factor = static_cast<T>(inverse);
+      if (means != nullptr) means[row] = static_cast<float>(moments.mean);
+      if (inverse_deviations != nullptr) inverse_deviations[row] = static_cast<float>(inverse);
+      LANNER_INDEPENDENT_ITERATIONS
+      for (std::int64_t j = 0; j < size; ++j) {
+        T value = (x[j] - shift) * factor;
+        if (factors != nullptr) value *= factors[j];
+        if (addends != nullptr) value += addends[j];
+        y[j] = value;
+      }
+    }
+  }
+};
+
+LANNER_MULTIVERSION void normalize_floats(const RowNormalization<float>& rows, std::int64_t begin, std::int64_t end) {
+  rows.run(begin, end);
+}
+LANNER_MULTIVERSION Moments plane_moments(const float* values, std::int64_t count) {
+  return moments_of(values, count);
+}
+Moments plane_moments(const double* values, std::int64_t count) {
+  return moments_of(values, count);
 }
 
 // A parameter of one value a channel, float32 or float64 whatever the input's type is.
@@ -157,7 +203,7 @@ std::unique_ptr<Kernel> make_InstanceNormalization(const KernelInfo& info) {
       base::parallel_for(context.threads(), planes, grain_for(plane), [&](std::int64_t begin, std::int64_t end) {
         for (std::int64_t i = begin; i < end; ++i) {
           const auto c = static_cast<std::size_t>(i % channels);
-          const Moments moments = moments_of(in + i * plane, plane);
+          const Moments moments = plane_moments(in + i * plane, plane);
           const auto shift = static_cast<T>(moments.mean);
           const auto scale = static_cast<T>(static_cast<double>(factor[c]) /
                                             std::sqrt(moments.variance + static_cast<double>(epsilon)));
@@ -212,27 +258,20 @@ std::unique_ptr<Kernel> make_LayerNormalization(const KernelInfo& info) {
     };
     const bool rowwise = fits_rows(scale) && (bias == nullptr || fits_rows(*bias));
     tensor::dispatch(tensor::FloatTypes{}, x.element_type(), "LayerNormalization", [&]<typename T>() {
-      const T* in = x.data<T>();
       T* out = y.data<T>();
-      const T* factors = rowwise ? scale.data<T>() : nullptr;
-      const T* addends = rowwise && bias != nullptr ? bias->data<T>() : nullptr;
+      const RowNormalization<T> normalization{x.data<T>(),
+                                              out,
+                                              size,
+                                              static_cast<double>(epsilon),
+                                              rowwise ? scale.data<T>() : nullptr,
+                                              rowwise && bias != nullptr ? bias->data<T>() : nullptr,
+                                              means,
+                                              inverse_deviations};
       base::parallel_for(context.threads(), rows, grain_for(size), [&](std::int64_t begin, std::int64_t end) {
-        for (std::int64_t row = begin; row < end; ++row) {
-          const T* from = in + row * size;
-          T* to = out + row * size;
-          const Moments moments = moments_of(from, size);
-          const double inverse = 1.0 / std::sqrt(moments.variance + static_cast<double>(epsilon));
-          const auto shift = static_cast<T>(moments.mean);
-          const auto factor = static_cast<T>(inverse);
-          if (means != nullptr) means[row] = static_cast<float>(moments.mean);
-          if (inverse_deviations != nullptr) inverse_deviations[row] = static_cast<float>(inverse);
-          if (!rowwise) {
-            for (std::int64_t j = 0; j < size; ++j) to[j] = (from[j] - shift) * factor;
-          } else if (addends == nullptr) {
-            for (std::int64_t j = 0; j < size; ++j) to[j] = (from[j] - shift) * factor * factors[j];
-          } else {
-            for (std::int64_t j = 0; j < size; ++j) to[j] = (from[j] - shift) * factor * factors[j] + addends[j];
-          }
+        if constexpr (std::is_same_v<T, float>) {
+          normalize_floats(normalization, begin, end);
+        } else {
+          normalization.run(begin, end);
         }
       });
       if (rowwise || y.element_count() == 0) return;

@@ -32,7 +32,7 @@ constexpr const Rule* kMoveData[] = {&kFuseAttention,   &kJoinRoiLevels,   &kTra
 constexpr const Rule* kFoldIntoConvolutions[] = {&kFusePadConv, &kFoldBatchNorm, &kFuseBias, &kFoldScaleShift,
                                                  &kFoldInputScale};
 
-constexpr const Rule* kFuse[] = {&kFusePreprocessing, &kFuseResidual, &kFuseActivation,   &kFuseClassActivation,
+constexpr const Rule* kFuse[] = {&kBatchNormAsConv, &kFusePreprocessing, &kFuseResidual, &kFuseActivation,   &kFuseClassActivation,
                                  &kReadScoresInPlace, &kFuseColumns,  &kEliminateDeadCode};
 
 constexpr Pass kPasses[] = {

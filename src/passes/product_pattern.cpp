@@ -86,6 +86,28 @@ std::optional<std::vector<double>> per_channel(const Graph& graph, const Image& 
   return elements;
 }
 
+Verdict read_batch_norm(const Graph& graph, const Node& node, ChannelMap& map) {
+  if (node.attributes.get_int("training_mode", 0) != 0) return near_miss("it is in training mode");
+  for (std::size_t i = 1; i < node.outputs.size(); ++i) {
+    if (node.outputs[i] != kNoValue) return near_miss("its running statistics are read");
+  }
+  constexpr std::string_view kParameters[] = {"scale", "bias", "mean", "variance"};
+  std::vector<double> parameters[4];
+  for (std::size_t i = 0; i < 4; ++i) {
+    const auto constant = constant_floats(graph, node.inputs[i + 1]);
+    if (!constant) return near_miss("the {} is not constant", kParameters[i]);
+    if (i > 0 && constant->size() != parameters[0].size()) return no_match();
+    parameters[i] = *constant;
+  }
+  const auto& [scale, bias, mean, variance] = parameters;
+  const double epsilon = node.attributes.get_float("epsilon", 1e-5f);
+  for (std::size_t i = 0; i < scale.size(); ++i) {
+    map.factors.push_back(scale[i] / std::sqrt(variance[i] + epsilon));
+    map.shifts.push_back(bias[i] - mean[i] * map.factors[i]);
+  }
+  return rewrite();
+}
+
 Verdict scale_conv(const Graph& graph, const ProductPattern& conv, const std::vector<double>& factors,
                    const std::vector<double>& shifts, ValueId replaced, Edit& edit) {
   const Node& node = *conv.node;

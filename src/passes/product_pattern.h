@@ -38,6 +38,14 @@ Node fused_node(const ProductPattern& product);
 // A constant that broadcasts over the image as one number per channel (or for all), one per channel.
 std::optional<std::vector<double>> per_channel(const Graph& graph, const Image& image, ValueId value);
 
+// y = x * factor + shift, with one of each a channel.
+struct ChannelMap {
+  std::vector<double> factors;
+  std::vector<double> shifts;
+};
+// Sets `map` to what a BatchNormalization of five inputs does, or says why it is no such map.
+Verdict read_batch_norm(const Graph& graph, const Node& node, ChannelMap& map);
+
 // Adds to `edit` the convolution with outputs y * factors + shifts instead of y, and has it replace `replaced`.
 // Computed in double. A near miss when weights are not constant or would leave the range of their type, or when the
 // convolution has other users.

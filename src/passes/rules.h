@@ -54,6 +54,7 @@ extern const Rule kFuseColumns;
 extern const Rule kFoldInputScale;
 extern const Rule kFoldBatchNorm;
 extern const Rule kFoldScaleShift;
+extern const Rule kBatchNormAsConv;
 extern const Rule kFusePadConv;
 extern const Rule kFuseBias;
 extern const Rule kFuseResidual;

@@ -281,9 +281,13 @@ Stored OperatorBuilder::part_of(const Stored& whole, const Desc& desc, std::size
 }
 
 std::pair<int, std::size_t> OperatorBuilder::piece(const Stored& stored) const {
-  const Buffer& buffer = builder_.plan_->buffer(stored.buffer);
-  return buffer.place == Buffer::Place::kPart ? std::pair(buffer.index, buffer.offset)
-                                              : std::pair(stored.buffer, std::size_t{0});
+  int root = stored.buffer;
+  std::size_t before = 0;
+  while (builder_.plan_->buffer(root).place == Buffer::Place::kPart) {
+    before += builder_.plan_->buffer(root).offset;
+    root = builder_.plan_->buffer(root).index;
+  }
+  return {root, before};
 }
 
 void OperatorBuilder::emit(const dnnl::primitive& primitive, std::vector<Argument> arguments, const Desc& scratchpad) {

@@ -140,7 +140,7 @@ class OperatorBuilder {
   bool may_have_parts(const Stored& stored) const;
   void place_inside(const Stored& stored, const Stored& whole, std::size_t offset);
   Stored part_of(const Stored& whole, const Desc& desc, std::size_t offset);
-  // Where a piece is: the buffer that it is a part of (itself, if it is no part) and the bytes before it.
+  // Where a piece is: the buffer that it is in the end a part of (itself, if it is no part) and the bytes before it.
   std::pair<int, std::size_t> piece(const Stored& stored) const;
   std::size_t bytes_of(int buffer) const { return builder_.plan_->buffer(buffer).bytes; }
   // The whole instruction on its native kernel, for what oneDNN does not have; output 0 gets `shape`.
