@@ -702,6 +702,17 @@ TEST(Onednn, NothingIsComputedInPlaceOnPiecesOfOthers) {
   EXPECT_LT(error_of(w, {random_tensor({1, 16, 9, 9}, 8)}), kTolerance);
 }
 
+// How many steps of each operator a run has.
+std::map<std::string, int> steps_of(const BlockWriter& writer, const Tensor& input) {
+  const auto subgraph = build("onednn", writer);
+  profile::Recorder recorder;
+  recorder.begin_run();
+  run(*subgraph, {input}, 1, 1, &recorder);
+  std::map<std::string, int> steps;
+  for (const auto& event : recorder.events()) ++steps[event.label->op];
+  return steps;
+}
+
 // A block of a C2f network: nothing is copied to split and join.
 TEST(Onednn, ASplitWhosePartsAreJoinedAgainCopiesNothing) {
   BlockWriter w;
@@ -714,15 +725,29 @@ TEST(Onednn, ASplitWhosePartsAreJoinedAgainCopiesNothing) {
   w.output(w.add("Conv", {joined, weights({16, 48, 1, 1}, 3)}));
   const Tensor input = random_tensor({1, 16, 12, 12}, 4);
   EXPECT_LT(error_of(w, {input}), kTolerance);
-  const auto subgraph = build("onednn", w);
-  profile::Recorder recorder;
-  recorder.begin_run();
-  run(*subgraph, {input}, 1, 1, &recorder);
-  std::map<std::string, int> steps;
-  for (const auto& event : recorder.events()) ++steps[event.label->op];
-  EXPECT_EQ(steps["Conv"], 3);
-  EXPECT_EQ(steps["Concat"] + steps["Split"], 0);
-  EXPECT_LE(steps["Reorder"], 2) << "of the input and the output";
+  const auto steps = steps_of(w, input);
+  EXPECT_EQ(steps.at("Conv"), 3);
+  EXPECT_EQ(steps.count("Concat") + steps.count("Split"), 0u);
+  EXPECT_LE(steps.at("Reorder"), 2) << "of the input and the output";
+}
+
+// A block of DenseNet: each convolution reads all that came before it, which grows in one buffer.
+TEST(Onednn, AConcatThatGrowsCopiesNothing) {
+  BlockWriter w;
+  const auto x = w.input(Shape{1, 16, 12, 12});
+  std::vector<program::SlotIndex> features;
+  auto value = x;
+  for (unsigned i = 0; i < 5; ++i) {
+    const Shape shape{16, i == 0 ? 16 : 16 * static_cast<I>(i), 1, 1};
+    features.push_back(w.add("Conv", {value, w.constant(random_tensor(shape, i, -0.2F, 0.2F))}));
+    value = i == 0 ? features[0] : w.add("Concat", features, {{"axis", I{1}}});
+  }
+  w.output(w.add("Conv", {value, w.constant(random_tensor({16, 80, 1, 1}, 9, -0.2F, 0.2F))}));
+  const Tensor input = random_tensor({1, 16, 12, 12}, 4);
+  EXPECT_LT(error_of(w, {input}), kTolerance);
+  const auto steps = steps_of(w, input);
+  EXPECT_EQ(steps.count("Concat"), 0u);
+  EXPECT_LE(steps.at("Reorder"), 2) << "of the input and the output";
 }
 
 TEST(Onednn, OpenSizesAreBuiltWhenTheyComeAndMemoryStaysFlat) {
