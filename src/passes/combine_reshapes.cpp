@@ -91,8 +91,11 @@ Verdict combine(const Graph& graph, NodeId at, Edit& edit) {
   } else if (const auto wanted = constant_ints(graph, input(node, 1)); wanted && node.op == "Reshape") {
     target = *wanted;
     allow_zero = node.attributes.get_int("allowzero", 0) != 0;
+    const bool copies = is_op(*before, "Reshape") && before->attributes.get_int("allowzero", 0) == 0;
+    const auto earlier = copies ? constant_ints(graph, input(*before, 1)) : std::nullopt;
     for (std::size_t i = 0; i < target.size(); ++i) {
       if (target[i] != 0 || allow_zero) continue;
+      if (earlier && i < earlier->size() && (*earlier)[i] == 0) continue;  // that of the first tensor, then
       const ValueType& between = type_of(graph, from);
       if (!between.ranked || i >= between.dims.size() || between.dims[i].size <= 0) {
         return near_miss("the second shape copies a dimension of the first that is not known");

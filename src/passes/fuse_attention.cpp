@@ -290,6 +290,13 @@ bool leaves_keys(const Graph& graph, const std::vector<ValueId>& masks) {
   });
 }
 
+// Attention with the masks, but without attributes.
+Node make_attention(const Graph& graph, Edit& edit, const Scores& scores, std::vector<ValueId> operands, Batch batch) {
+  const ValueId mask = add_masks(graph, edit, scores, batch);
+  if (mask != kNoValue) operands.push_back(mask);
+  return make_node("Attention", std::move(operands));
+}
+
 // Attention on matrices of rows of all heads; kNoValue where its operands are none.
 ValueId on_rows(const Graph& graph, Edit& edit, const Node& node, const Scores& scores, Batch batch) {
   const auto q = read_heads(graph, scores.product->inputs[0], false, batch, true);
@@ -300,9 +307,8 @@ ValueId on_rows(const Graph& graph, Edit& edit, const Node& node, const Scores& 
     return kNoValue;
   }
   const ElementType element = type_of(graph, node.outputs[0]).element;
-  Node attention = make_node("Attention", {rows_of(edit, *q), rows_of(edit, *k), rows_of(edit, *v)});
-  const ValueId mask = add_masks(graph, edit, scores, batch);
-  if (mask != kNoValue) attention.inputs.push_back(mask);
+  Node attention =
+      make_attention(graph, edit, scores, {rows_of(edit, *q), rows_of(edit, *k), rows_of(edit, *v)}, batch);
   attention.attributes.set("q_num_heads", q->heads);
   attention.attributes.set("kv_num_heads", q->heads);
   attention.attributes.set("scale", static_cast<float>(scores.scale * q->scale * k->scale));
@@ -317,6 +323,64 @@ ValueId on_rows(const Graph& graph, Edit& edit, const Node& node, const Scores& 
   }
   const ValueId cut = reshape(edit, rows, element, {q->batch, q->length, q->heads, v->size});
   return edit.node(make_transpose(cut, {0, 2, 1, 3}), ValueType::tensor(element, shape));
+}
+
+// The same where numbers of images and rows are open: matrices [images, rows, heads * size] that were cut and turned.
+struct OpenHeads {
+  ValueId rows;
+  double scale;
+  std::int64_t heads, size;
+};
+std::optional<OpenHeads> read_open_heads(const Graph& graph, ValueId value, bool swapped, bool may_scale) {
+  OpenHeads result{kNoValue, 1, 0, 0};
+  const auto unscale = [&] {
+    for (auto inner = scaled(graph, value); may_scale && inner; inner = scaled(graph, value)) {
+      result.scale *= inner->factor;
+      value = inner->from;
+    }
+  };
+  unscale();
+  const Node* turn = graph.producer(value);
+  const std::vector<std::int64_t> wanted{0, 2, swapped ? 3 : 1, swapped ? 1 : 3};
+  if (turn == nullptr || !is_op(*turn, "Transpose") || permutation_of(graph, *turn) != wanted) return std::nullopt;
+  value = turn->inputs[0];
+  unscale();
+  const Node* cut = graph.producer(value);
+  if (cut == nullptr || !is_op(*cut, "Reshape")) return std::nullopt;
+  result.rows = cut->inputs[0];
+  const ValueType& whole = type_of(graph, result.rows);
+  const ValueType& parts = type_of(graph, value);
+  if (!whole.ranked || whole.dims.size() != 3 || !parts.ranked || parts.dims.size() != 4 || !parts.dims[2].known() ||
+      !parts.dims[3].known() || whole.dims[2].size != parts.dims[2].size * parts.dims[3].size ||
+      !same_size(whole.dims[0], parts.dims[0])) {
+    return std::nullopt;
+  }
+  result.heads = parts.dims[2].size;
+  result.size = parts.dims[3].size;
+  return result;
+}
+
+ValueId on_open_rows(const Graph& graph, Edit& edit, const Node& node, const Scores& scores) {
+  const auto q = read_open_heads(graph, scores.product->inputs[0], false, true);
+  const auto k = read_open_heads(graph, scores.product->inputs[1], true, true);
+  const auto v = read_open_heads(graph, node.inputs[1], false, false);
+  if (!q || !k || !v || q->heads != k->heads || q->heads != v->heads || q->size != k->size) return kNoValue;
+  const tensor::Dim& images = type_of(graph, q->rows).dims[0];
+  if (!same_size(images, type_of(graph, k->rows).dims[0]) || !same_size(images, type_of(graph, v->rows).dims[0])) {
+    return kNoValue;
+  }
+  Node attention = make_attention(graph, edit, scores, {q->rows, k->rows, v->rows}, Batch::kImages);
+  attention.attributes.set("q_num_heads", q->heads);
+  attention.attributes.set("kv_num_heads", q->heads);
+  attention.attributes.set("scale", static_cast<float>(scores.scale * q->scale * k->scale));
+  ValueType type = type_of(graph, q->rows);
+  type.dims[2] = {q->heads * v->size, {}};
+  const ValueId rows = edit.node(std::move(attention), type);
+  ValueType cut_type = type_of(graph, node.outputs[0]);
+  std::swap(cut_type.dims[1], cut_type.dims[2]);
+  const ValueId cut =
+      edit.node(make_node("Reshape", {rows, edit.constant(int_tensor({0, 0, q->heads, v->size}))}), cut_type);
+  return edit.node(make_transpose(cut, {0, 2, 1, 3}), type_of(graph, node.outputs[0]));
 }
 
 // Attention on the operands as they are; kNoValue where it does not take them.
@@ -344,9 +408,8 @@ ValueId on_heads(const Graph& graph, Edit& edit, const Node& node, const Scores&
   std::swap(perm[rank - 1], perm[rank - 2]);
   ValueType key_type = type_of(graph, turned);
   std::swap(key_type.dims[rank - 1], key_type.dims[rank - 2]);
-  Node attention = make_node("Attention", {q, edit.node(make_transpose(turned, perm), key_type), v});
-  const ValueId mask = add_masks(graph, edit, scores, Batch::kImages);
-  if (mask != kNoValue) attention.inputs.push_back(mask);
+  const ValueId k = edit.node(make_transpose(turned, perm), key_type);
+  Node attention = make_attention(graph, edit, scores, {q, k, v}, Batch::kImages);
   if (rank == 3) {
     attention.attributes.set("q_num_heads", std::int64_t{1});
     attention.attributes.set("kv_num_heads", std::int64_t{1});
@@ -410,6 +473,8 @@ Verdict fuse(const Graph& graph, NodeId at, Edit& edit) {
         result = on_rows(graph, edit, node, *scores, batch);
       }
     }
+  } else if (rank == 4) {
+    result = on_open_rows(graph, edit, node, *scores);
   }
   if (result == kNoValue) result = on_heads(graph, edit, node, *scores);
   if (result == kNoValue) return near_miss("its operands are not known to have as many heads");

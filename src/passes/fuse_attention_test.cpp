@@ -127,6 +127,30 @@ TEST(FuseAttention, OfMatricesOfRankThree) {
   EXPECT_EQ(find_node(windows.graph, "Attention").attributes.get_int("q_num_heads", 0), 1);
 }
 
+TEST(FuseAttention, OnMatricesOfAnySize) {
+  Builder b;
+  const ValueId x = b.input("x", "float32[n,queries,12]");
+  const ValueId y = b.input("y", "float32[n,keys,12]");
+  const auto heads = [&](ValueId value, std::string_view rows, bool turned) {
+    const ValueId cut = b.node("Reshape", {value, b.constant(ints({0, 0, kHeads, kSize}))}, {},
+                               fmt::format("float32[n,{},3,4]", rows));
+    return b.node("Transpose", {cut}, attributes({{"perm", turned ? std::vector<I>{0, 2, 3, 1} : std::vector<I>{0, 2, 1, 3}}}),
+                  turned ? fmt::format("float32[n,3,4,{}]", rows) : fmt::format("float32[n,3,{},4]", rows));
+  };
+  const ValueId scores = b.node("MatMul", {heads(x, "queries", false), heads(y, "keys", true)}, {},
+                                "float32[n,3,queries,keys]");
+  const ValueId p = b.node("Softmax", {scores}, {}, "float32[n,3,queries,keys]");
+  const ValueId sums = b.node("MatMul", {p, heads(y, "keys", false)}, {}, "float32[n,3,queries,4]");
+  const ValueId turned = b.node("Transpose", {sums}, attributes({{"perm", std::vector<I>{0, 2, 1, 3}}}),
+                                "float32[n,queries,3,4]");
+  b.output(b.node("Reshape", {turned, b.constant(ints({0, 0, kWidth}))}, {}, "float32[n,queries,12]"));
+  const Inputs inputs = Case(2).inputs();
+  const std::vector<Value> expected = run_graph(b.graph, inputs);
+  ASSERT_FALSE(apply(b.graph, kFuseAttention).firings.empty()) << b.graph.to_text();
+  EXPECT_EQ(tidied(b.graph), "Attention") << b.graph.to_text();
+  expect_same(expected[0], run_graph(b.graph, inputs)[0], kTolerance);
+}
+
 // Heads that are no columns of a matrix.
 TEST(FuseAttention, OnHeads) {
   Case test;

@@ -146,6 +146,7 @@ std::optional<SizeOrigin> SizeOrigins::through(const Node& node, ValueId value, 
     if (axis == columns) return of_input(1, axis);
     return axis + 1 == columns ? of_input(0, axis) : through_broadcast(node, static_cast<std::size_t>(rank), axis);
   }
+  if (node.op == "Attention") return axis + 1 < static_cast<std::size_t>(rank) ? of_input(0, axis) : std::nullopt;
   if (node.op == "Reshape") return through_reshape(node, axis);
   if (node.op == "Gather") {
     const int data = rank_of(graph_, input(node, 0));

@@ -104,15 +104,16 @@ def test_a_transformer(activation, shapes):
     first = {"gelu_erf": "MatMul+Add×2+Div+Erf+Mul×2", "gelu_tanh": "MatMul+Add×3+Pow+Mul×4+Tanh",
              "gelu_operator": "MatMul+Add+Gelu", "quick_gelu": "MatMul+Add"}[activation]
     products = [operator for operator in operators if operator.startswith("MatMul")]
-    # Queries, keys and values, of which two meet and then the third; then what has a residual.
-    with_residual = "MatMul+Add×2"
-    assert sorted(products) == sorted(2 * ([with_residual, first, with_residual] + 3 * ["MatMul+Add"] + 2 * ["MatMul"]))
-    assert operators.count("Add") == 0 and operators.count("Gelu") == 0
+    # Queries, keys and values, their attention, and what has a residual.
+    with_residual, attention = "MatMul+Add×2", "MatMul×2+Mul+Softmax"
+    assert sorted(products) == sorted(2 * ([with_residual, first, with_residual, attention] + 3 * ["MatMul+Add"]))
+    assert not {"Add", "Gelu", "Reshape", "Transpose"} & set(operators)
     assert operators.count("Sigmoid") == (2 if activation == "quick_gelu" else 0)
 
 
 @pytest.mark.parametrize("options", [{"deny": ["@onednn"]}, {"disable_rules": ["fuse"]},
-                                     {"disable_rules": ["fuse-gelu"]}, {"tune": "fast"}], ids=str)
+                                     {"disable_rules": ["fuse-gelu"]}, {"disable_rules": ["fuse-attention"]},
+                                     {"tune": "fast"}], ids=str)
 def test_a_transformer_otherwise(options):
     source = transformer("gelu_erf", SHAPES["known"][0])
     expect_agreement(source, lanner.compile(source, **options), SHAPES["known"][1])
