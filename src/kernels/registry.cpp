@@ -21,8 +21,8 @@ std::unique_ptr<Kernel> make_with_half_precision(const KernelInfo& info) {
 // What makes the kernel of operator `name`, by itself or for 16-bit floats as well.
 template <MakeKernel kMake, typename Name>
 constexpr MakeKernel make_of(Name name) {
-  constexpr const internal::HalfPrecisionRow* row = internal::half_precision_row(name());
-  if constexpr (row != nullptr)
+  constexpr std::optional<internal::HalfPrecisionRow> row = internal::half_precision_row(name());
+  if constexpr (row.has_value())
     return make_with_half_precision<kMake, row->kept_outputs>;
   else
     return kMake;

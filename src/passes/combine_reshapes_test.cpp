@@ -43,6 +43,22 @@ TEST(CombineReshapes, WithUnknownDimensions) {
   expect_declines(copy.graph, kCombineReshapes, "copies a dimension");
 }
 
+TEST(CombineReshapes, ACopiedDimensionOfACopyIsThatOfTheFirst) {
+  Builder builder;
+  const ValueId x = builder.input("x", "float32[n,m,12]");
+  const ValueId cut = builder.node("Reshape", {x, builder.constant(ints({0, 0, 3, 4}))}, {}, "float32[n,m,3,4]");
+  builder.output(builder.node("Reshape", {cut, builder.constant(ints({0, 0, 6, 2}))}, {}, "float32[n,m,6,2]"));
+  builder.output(builder.node("Reshape", {cut, builder.constant(ints({0, 0, 12}))}, {}, "float32[n,m,12]"));
+  Graph& graph = builder.graph;
+  expect_rewrites(graph, kCombineReshapes, "Reshape", {numbers({2, 5, 12})});
+
+  Builder other;
+  const ValueId y = other.input("y", "float32[n,m,12]");
+  const ValueId merged = other.node("Reshape", {y, other.constant(ints({-1, 0, 3, 4}))}, {}, "float32[?,m,3,4]");
+  other.output(other.node("Reshape", {merged, other.constant(ints({0, -1, 12}))}, {}, "float32[?,m,12]"));
+  expect_declines(other.graph, kCombineReshapes, "copies a dimension");
+}
+
 TEST(CombineReshapes, SqueezeUndoesUnsqueezeOfAnyShape) {
   Builder builder;
   const ValueId x = builder.input("x", "float32[?,?]");

@@ -9,9 +9,9 @@
 
 #include "passes/evaluate.h"
 #include "passes/match.h"
+#include "passes/origins.h"
 #include "passes/rules.h"
 #include "passes/same_shape.h"
-#include "passes/view.h"
 
 namespace lanner::passes {
 
@@ -19,27 +19,8 @@ namespace {
 
 constexpr std::string_view kOps[] = {"MatMul"};
 
-// Nodes between a matrix and what a product reads of it.
-constexpr std::size_t kMostMoves = 10;
 // The sum of constant masks, which is made here.
 constexpr std::size_t kMostMaskBytes = std::size_t{1} << 28;
-
-// `value` = factor * from, where it is a product or a quotient with a constant number.
-struct Scaled {
-  ValueId from;
-  double factor;
-};
-std::optional<Scaled> scaled(const Graph& graph, ValueId value) {
-  const Node* node = graph.producer(value);
-  if (node == nullptr || !(is_op(*node, "Mul") || is_op(*node, "Div"))) return std::nullopt;
-  for (const std::size_t side : {1, 0}) {
-    const auto number = constant_scalar(graph, node->inputs[side]);
-    const ValueId from = node->inputs[1 - side];
-    if (!number || (node->op == "Div" && side == 0) || rank_of(graph, from) != rank_of(graph, value)) continue;
-    return Scaled{from, node->op == "Div" ? 1 / *number : *number};
-  }
-  return std::nullopt;
-}
 
 // What a Softmax is of.
 struct Scores {
@@ -108,58 +89,6 @@ std::optional<Scores> read_scores(const Graph& graph, ValueId value, Scores scor
   return std::nullopt;
 }
 
-// What a node that moves elements does to a view of its first input.
-std::optional<View> moved(const Graph& graph, const Node& node, ValueId output, View view) {
-  const auto axis_of = [&] { return known_axis(node.attributes.get_int("axis", 0), view.rank()); };
-  if (node.op == "Transpose") {
-    const std::vector<std::int64_t> perm = permutation_of(graph, node);
-    return perm.size() == view.dims.size() ? transposed(std::move(view), perm) : std::nullopt;
-  }
-  if (node.op == "Gather") {
-    const auto axis = axis_of();
-    const Tensor* index = constant_of(graph, node.inputs[1]);
-    const auto indices = constant_ints(graph, node.inputs[1]);
-    if (!axis || index == nullptr || index->rank() != 0 || !indices) return std::nullopt;
-    const std::int64_t size = view.dims[static_cast<std::size_t>(*axis)];
-    const std::int64_t at = indices->front() < 0 ? indices->front() + size : indices->front();
-    if (at < 0 || at >= size) return std::nullopt;
-    const auto one = sliced(std::move(view), *axis, at, 1, 1);
-    return one ? std::optional(without_axis(*one, *axis)) : std::nullopt;
-  }
-  if (node.op == "Split") {
-    const auto axis = axis_of();
-    if (!axis) return std::nullopt;
-    std::int64_t start = 0;
-    for (const ValueId part : node.outputs) {
-      const auto shape = part != kNoValue ? type_of(graph, part).static_shape() : std::nullopt;
-      if (!shape) return std::nullopt;
-      if (part == output) return sliced(std::move(view), *axis, start, 1, (*shape)[*axis]);
-      start += (*shape)[*axis];
-    }
-    return std::nullopt;
-  }
-  if (node.op == "Slice") {
-    const auto starts = constant_ints(graph, input(node, 1));
-    const auto axes = constant_ints(graph, input(node, 3));
-    const auto steps = constant_ints(graph, input(node, 4));
-    const auto shape = type_of(graph, output).static_shape();
-    if (!starts || starts->size() != 1 || !axes || axes->size() != 1 || !shape) return std::nullopt;
-    if (has_input(node, 4) && (!steps || *steps != std::vector<std::int64_t>{1})) return std::nullopt;
-    const auto axis = known_axis((*axes)[0], view.rank());
-    if (!axis) return std::nullopt;
-    const std::int64_t size = view.dims[static_cast<std::size_t>(*axis)];
-    const std::int64_t start = (*starts)[0] < 0 ? (*starts)[0] + size : (*starts)[0];
-    if (start < 0 || start + (*shape)[*axis] > size) return std::nullopt;
-    return sliced(std::move(view), *axis, start, 1, (*shape)[*axis]);
-  }
-  if (node.op == "Reshape" || node.op == "Squeeze" || node.op == "Unsqueeze" || node.op == "Flatten") {
-    const auto shape = type_of(graph, output).static_shape();
-    return shape ? reshaped(std::move(view), std::vector<std::int64_t>(shape->dims().begin(), shape->dims().end()))
-                 : std::nullopt;
-  }
-  return std::nullopt;
-}
-
 // Vectors of queries, keys or values: of image b, head h and row i those from element offset + i * row + h * size on of
 // the b-th part of a value.
 struct Heads {
@@ -185,56 +114,28 @@ std::optional<Heads> heads_of(const View& view, Batch batch) {
 
 // The matrices whose rows `value` shows, cut into heads and turned; with `swapped` its last two axes are swapped.
 std::optional<Heads> read_heads(const Graph& graph, ValueId value, bool swapped, Batch batch, bool may_scale) {
-  std::vector<std::pair<const Node*, ValueId>> moves;  // with the outputs that were read
-  ValueId base = value;
-  double scale = 1;
   std::optional<Heads> found;
-  while (true) {
-    std::optional<View> view = type_of(graph, base).static_shape() ? view_of(graph, base) : std::nullopt;
-    const std::int64_t elements = view ? type_of(graph, base).static_shape()->element_count() : 0;
-    for (auto move = moves.rbegin(); view && move != moves.rend(); ++move) {
-      if (move->first->op != "Mul" && move->first->op != "Div") {
-        view = moved(graph, *move->first, move->second, std::move(*view));
-      }
-    }
-    if (view && swapped) {
+  for (const Origin& origin : origins_of(graph, value, may_scale)) {
+    std::optional<View> view = origin.view;
+    if (swapped) {
       std::vector<std::int64_t> perm{0, 1, 2, 3};
       perm.resize(view->dims.size());
       std::swap(perm[perm.size() - 1], perm[perm.size() - 2]);
       view = transposed(std::move(*view), perm);
     }
-    if (view) {
-      const auto heads = heads_of(*view, batch);
-      if (heads && heads->batch * heads->length * heads->row == elements) {
-        found = heads;
-        found->scale = scale;
-      }
-    }
-    const Node* node = graph.producer(base);
-    if (node == nullptr || !node->domain.empty() || moves.size() == kMostMoves) return found;
-    moves.emplace_back(node, base);
-    if (const auto inner = scaled(graph, base); inner && may_scale) {
-      scale *= inner->factor;
-      base = inner->from;
-      continue;
-    }
-    constexpr std::string_view kMoves[] = {"Reshape", "Transpose", "Squeeze", "Unsqueeze",
-                                           "Flatten", "Gather",    "Split",   "Slice"};
-    if (std::ranges::find(kMoves, node->op) == std::end(kMoves)) return found;
-    base = node->inputs[0];
+    const auto heads = view ? heads_of(*view, batch) : std::nullopt;
+    const std::int64_t elements = type_of(graph, origin.view.base).static_shape()->element_count();
+    if (!heads || heads->batch * heads->length * heads->row != elements) continue;
+    found = heads;
+    found->scale = origin.scale;
   }
-}
-
-ValueId reshape(Edit& edit, ValueId value, ElementType element, const Shape& shape) {
-  if (edit.type(value).static_shape() == shape) return value;
-  std::vector<std::int64_t> dims(shape.dims().begin(), shape.dims().end());
-  return edit.node(make_node("Reshape", {value, edit.constant(int_tensor(dims))}), ValueType::tensor(element, shape));
+  return found;
 }
 
 // As a matrix of rows of all heads, for each image.
 ValueId rows_of(Edit& edit, const Heads& heads) {
   const ElementType element = edit.type(heads.value).element;
-  const ValueId whole = reshape(edit, heads.value, element, {heads.batch, heads.length, heads.row});
+  const ValueId whole = reshaped_to(edit, heads.value, element, {heads.batch, heads.length, heads.row});
   const std::int64_t columns = heads.heads * heads.size;
   if (columns == heads.row) return whole;
   return edit.node(make_node("Slice", {whole, edit.constant(int_tensor({heads.offset})),
@@ -267,12 +168,13 @@ ValueId add_masks(const Graph& graph, Edit& edit, const Scores& scores, Batch ba
   for (const ValueId mask : scores.masks) {
     const ValueType& type = type_of(graph, mask);
     if (const Tensor* constant = constant_of(graph, mask)) {
+      if (std::ranges::all_of(constant->values<float>(), [](float value) { return value == 0; })) continue;
       const Value one = constant->reshaped(mask_shape(type, rank, batch));
       known = known.defined() ? sum_of(known, one) : one.tensor();
       continue;
     }
     const ValueId shaped =
-        type.static_shape() ? reshape(edit, mask, type.element, mask_shape(type, rank, batch)) : mask;
+        type.static_shape() ? reshaped_to(edit, mask, type.element, mask_shape(type, rank, batch)) : mask;
     sum = sum == kNoValue ? shaped : edit.node(make_node("Add", {sum, shaped}));
   }
   if (!known.defined()) return sum;
@@ -316,12 +218,12 @@ ValueId on_rows(const Graph& graph, Edit& edit, const Node& node, const Scores& 
       edit.node(std::move(attention), ValueType::tensor(element, {q->batch, q->length, q->heads * v->size}));
   // Turned back, for what follows to turn it again.
   const Shape shape = *type_of(graph, node.outputs[0]).static_shape();
-  if (q->heads == 1) return reshape(edit, rows, element, shape);
+  if (q->heads == 1) return reshaped_to(edit, rows, element, shape);
   if (shape.rank() == 3) {
-    const ValueId cut = reshape(edit, rows, element, {q->length, q->heads, v->size});
+    const ValueId cut = reshaped_to(edit, rows, element, {q->length, q->heads, v->size});
     return edit.node(make_transpose(cut, {1, 0, 2}), ValueType::tensor(element, shape));
   }
-  const ValueId cut = reshape(edit, rows, element, {q->batch, q->length, q->heads, v->size});
+  const ValueId cut = reshaped_to(edit, rows, element, {q->batch, q->length, q->heads, v->size});
   return edit.node(make_transpose(cut, {0, 2, 1, 3}), ValueType::tensor(element, shape));
 }
 

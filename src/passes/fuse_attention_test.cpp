@@ -172,6 +172,11 @@ TEST(FuseAttention, AddsMasks) {
     test.output(test.join(test.attend(test.heads(test.x), test.heads(test.y, {0, 2, 3, 1}), test.heads(test.y))));
     expect_attention(test, "Attention");
   }
+  Case zero;
+  zero.mask = zero.constant(Tensor::of<float>({1, 1, 1, kKeys}, std::vector<float>(kKeys, 0.0f)));
+  zero.output(zero.join(zero.attend(zero.heads(zero.x), zero.heads(zero.y, {0, 2, 3, 1}), zero.heads(zero.y))));
+  expect_attention(zero, "Attention");
+  EXPECT_EQ(find_node(zero.graph, "Attention").inputs.size(), 3u);
   // Two, the second behind an axis of 1, as Swin adds that of its windows.
   Case windows;
   ValueId scores = windows.node("MatMul", {windows.heads(windows.x), windows.heads(windows.y, {0, 2, 3, 1})});

@@ -24,7 +24,7 @@ constexpr const Rule* kBatchHeads[] = {&kFoldPickedShapes, &kBatchClassNms,  &kB
                                        &kGroupNms,         &kLimitNms,       &kJoinPickedRows, &kRollSiblings};
 
 // What the heads' rules have left is moved less, and read where it lies.
-constexpr const Rule* kMoveData[] = {&kFuseAttention,   &kJoinRoiLevels,   &kTransposeFirst,   &kSliceTranspose,   &kSliceConcat,
+constexpr const Rule* kMoveData[] = {&kFuseAttention,   &kFuseDeformableAttention, &kJoinRoiLevels,   &kTransposeFirst,   &kSliceTranspose,   &kSliceConcat,
                                      &kFuseExpectation, &kFuseMaxIndex,     &kAbsorbTransposes, &kCombineTransposes,
                                      &kCombineReshapes, &kEliminateDeadCode};
 

@@ -24,6 +24,7 @@ extern const Rule kEliminateDeadCode;
 extern const Rule kFuseQuantized;
 extern const Rule kFuseGelu;
 extern const Rule kFuseAttention;
+extern const Rule kFuseDeformableAttention;
 
 // Data movement.
 extern const Rule kScatterRows;

@@ -85,6 +85,22 @@ Verdict accept_conv(const Graph& graph, const Node& node) {
   return Verdict::yes();
 }
 
+// Whether the last window of each axis ends where the padded image does, so that rounding up adds none.
+bool windows_fit(const Graph& graph, const Node& node) {
+  const ValueType& x = *input_type(graph, node, 0);
+  const auto kernel = node.attributes.get_ints("kernel_shape");
+  const auto strides = node.attributes.get_ints("strides");
+  const auto pads = node.attributes.get_ints("pads");
+  if (x.dims.size() != kernel.size() + 2) return false;
+  for (std::size_t i = 0; i < kernel.size(); ++i) {
+    const std::int64_t stride = i < strides.size() ? strides[i] : 1;
+    const std::int64_t padding = pads.size() == 2 * kernel.size() ? pads[i] + pads[i + kernel.size()] : 0;
+    const ir::Dim& dim = x.dims[i + 2];
+    if (!dim.known() || stride < 1 || (dim.size + padding - kernel[i]) % stride != 0) return false;
+  }
+  return true;
+}
+
 Verdict accept_pool(const Graph& graph, const Node& node) {
   Verdict verdict = accept_image(graph, node);
   if (!verdict.accepted) return verdict;
@@ -97,7 +113,8 @@ Verdict accept_pool(const Graph& graph, const Node& node) {
   for (std::size_t i = 0; i < pads.size() && !kernel.empty(); ++i) {
     if (pads[i] >= kernel[i % kernel.size()]) return Verdict::no("a window could lie in the padding only");
   }
-  if (node.attributes.get_int("ceil_mode", 0) != 0 && node.attributes.get_int("count_include_pad", 0) != 0) {
+  if (node.attributes.get_int("ceil_mode", 0) != 0 && node.attributes.get_int("count_include_pad", 0) != 0 &&
+      !windows_fit(graph, node)) {
     return Verdict::no("ceil_mode with count_include_pad divides the last windows differently");
   }
   return Verdict::yes();

@@ -218,6 +218,26 @@ TEST(Place, DenyKeepsOperatorsAndBackendsAway) {
   }
 }
 
+// Rounding up the number of windows matters only where it adds one.
+TEST(Place, AveragePoolRoundedUp) {
+  for (const std::int64_t side : {32, 33}) {
+    GraphWriter w;
+    const ValueId x = w.conv("c1", w.input("x", {1, 16, side, side}), 16, side);
+    const ValueId pool = w.add("pool", "AveragePool", {x}, {1, 16, (side + 1) / 2, (side + 1) / 2});
+    ir::Node& node = w.graph.mutable_node(w.nodes.at("pool"));
+    node.attributes.set("kernel_shape", std::vector<std::int64_t>{2, 2});
+    node.attributes.set("strides", std::vector<std::int64_t>{2, 2});
+    node.attributes.set("ceil_mode", std::int64_t{1});
+    node.attributes.set("count_include_pad", std::int64_t{1});
+    w.graph.add_output(w.conv("c2", pool, 16, (side + 1) / 2));
+    if (side == 32) {
+      EXPECT_EQ(w.subgraph(w.place(), "pool"), 0);
+    } else {
+      EXPECT_EQ(w.reason(w.place(), "pool"), "ceil_mode with count_include_pad divides the last windows differently");
+    }
+  }
+}
+
 TEST(Place, SaysWhyANodeIsNotTaken) {
   GraphWriter w;
   const ValueId x = w.input("x", kImage);
