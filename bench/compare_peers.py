@@ -3,6 +3,7 @@
 
     build/bench-env/bin/python bench/compare_peers.py [--models shapes,ssd300] [--threads 2] [--rounds 10] [--write]
     build/bench-env/bin/python bench/compare_peers.py --precision bf16 --models ssd300,fasterrcnn,resnet50 [--write]
+    build/bench-env/bin/python bench/compare_peers.py --models my/detector.onnx,another.onnx
 
 For each model, every runtime holds it in a process of its own, with the same number of threads and the same input. The
 processes take turns: in each round each one runs for about --slice seconds while the others wait. Latencies are medians
@@ -10,6 +11,9 @@ over all rounds. Detectors run whole in Lanner, ONNX Runtime and OpenVINO; ncnn 
 backbone; PyTorch gets backbones. Loading is timed in fresh processes, three times each, median: Lanner loads the .lanner
 file that it compiled before, the peers the model's own file. Memory is resident memory of the whole process, Python
 included, when idle after its first runs, and at its highest.
+
+A model may be any file: it gets random inputs of the sizes that it declares, in the runtimes that run it whole. --write puts
+what tools/export_architectures.py exports into a table of its own.
 
 With --precision bf16 the peer is OpenVINO with bfloat16, the only one that has it here.
 """
@@ -25,8 +29,9 @@ from pathlib import Path
 import numpy as np
 
 from measuring import TITLES, Worker, compiled, conditions, is_installed, ncnn_model, put_table
-from models import DETECTORS, MODELS, ROOT, dense_part
+from models import DETECTORS, MODELS, ROOT, dense_part, of_file
 
+WHOLE = ("lanner", "onnxruntime", "openvino")
 RUNTIMES = {"f32": ("lanner", "onnxruntime", "openvino", "ncnn", "pytorch"), "bf16": ("lanner", "openvino")}
 # Lanner measures its first requests to find out what to run beside what; all runtimes get as many, or this much time.
 WARM_RUNS, WARM_SECONDS = 30, 8
@@ -52,6 +57,8 @@ def measure(model, options, folder):
     runtimes = [runtime for runtime in RUNTIMES[options.precision] if is_installed(runtime) or runtime == "lanner"]
     if not model.torch:
         runtimes = [runtime for runtime in runtimes if runtime != "pytorch"]
+    if model.name not in MODELS:
+        runtimes = [runtime for runtime in runtimes if runtime in WHOLE]
     files = files_of(model, runtimes, options, folder)
     runtimes = [runtime for runtime in runtimes if files[runtime][0]]
     start = time.perf_counter()
@@ -113,7 +120,7 @@ def latency_rows(names, all_results, runtimes):
         lines = [lines[0] + " ratio to ncnn's dense part |", lines[1] + " --- |"]
     for name in names:
         ms = {runtime: result["latency_ms"] for runtime, result in all_results[name].items()}
-        whole = MODELS[name].whole
+        whole = name in DETECTORS
         same = [ms[runtime] for runtime in ms if runtime != "lanner" and not (whole and runtime == "ncnn")]
         cells = [f"{ms[runtime]:.2f}" if runtime in ms else "" for runtime in runtimes]
         if whole and "ncnn" in ms:
@@ -171,16 +178,24 @@ def main():
     parser.add_argument("--write", action="store_true", help="put the tables into the README files")
     options = parser.parse_args()
     results = {}
-    for name in options.models.split(","):
-        if name not in MODELS:
+    names = options.models.split(",")
+    files = [name for name in names if name.endswith(".onnx")]
+    if files and len(files) < len(names):
+        sys.exit("either models that are known by name or files")
+    for name in names:
+        if name not in MODELS and not Path(name).is_file():
             sys.exit(f"there is no model '{name}', but {', '.join(MODELS)}")
+        model = of_file(name) if name in files else MODELS[name]
         with tempfile.TemporaryDirectory() as folder:
-            results[name] = measure(MODELS[name], options, Path(folder))
-        print(name, json.dumps(results[name], indent=1), flush=True)
+            results[model.name] = measure(model, options, Path(folder))
+        print(model.name, json.dumps(results[model.name], indent=1), flush=True)
     short, long = tables(results, options)
     print(long)
     if options.json:
         options.json.write_text(json.dumps(results, indent=1))
+    if options.write and files:
+        put_table(ROOT / "bench" / "README.md", "architectures", long)
+        return
     if options.write and options.precision == "f32":
         put_table(ROOT / "README.md", "bench", short)
     if options.write:

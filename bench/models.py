@@ -63,6 +63,28 @@ MODELS = {
         Model("vgg16", made(backbones.vgg16), imagenet, whole=False, torch="vgg16"),
     )
 }
+def of_file(path):
+    """Any model as a Model, with random pictures of the sizes that it declares (1 where it declares none)."""
+    path = Path(path)
+
+    def inputs():
+        graph = onnx.load(path, load_external_data=False).graph
+        constants = {tensor.name for tensor in graph.initializer}
+        random = np.random.default_rng(1)
+        made = {}
+        for value in graph.input:
+            if value.name in constants:
+                continue
+            kind = value.type.tensor_type
+            shape = [dim.dim_value or 1 for dim in kind.shape.dim]
+            dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)
+            numbers = random.random(shape, dtype=np.float32)
+            made[value.name] = numbers.astype(dtype) if dtype.kind == "f" else (255 * numbers).astype(dtype)
+        return made
+
+    return Model(path.stem, lambda: path, inputs)
+
+
 DETECTORS = tuple(name for name, model in MODELS.items() if model.whole)
 BACKBONES = tuple(name for name, model in MODELS.items() if not model.whole)
 

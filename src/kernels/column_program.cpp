@@ -172,7 +172,7 @@ tensor::Attributes column_attributes(const ColumnProgram& program) {
   std::vector<std::string> steps;
   for (const ColumnStep& step : program.steps) {
     std::string text(column_op_name(step.op));
-    for (const ColumnOperand& operand : step.operands) text += " " + operand_text(operand);
+    for (const ColumnOperand& operand : step.operands) text.append(" ").append(operand_text(operand));
     steps.push_back(std::move(text));
   }
   std::vector<std::string> results;
@@ -183,7 +183,7 @@ tensor::Attributes column_attributes(const ColumnProgram& program) {
       text += axis.is_row ? "r " : " ";
     }
     text += "=";
-    for (const ColumnOperand& column : result.columns) text += " " + operand_text(column);
+    for (const ColumnOperand& column : result.columns) text.append(" ").append(operand_text(column));
     results.push_back(std::move(text));
   }
   tensor::Attributes attributes;

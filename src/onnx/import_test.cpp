@@ -549,7 +549,7 @@ TEST_P(HostileToInference, EndsInAGraphOrAnError) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, HostileToInference, ::testing::ValuesIn(hostile_models()),
-                         [](const auto& info) { return std::string(info.param.name); });
+                         [](const auto& model) { return std::string(model.param.name); });
 
 TEST(Import, ForeignOperatorsStay) {
   const ir::Graph graph = import_text(R"(

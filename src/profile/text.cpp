@@ -105,8 +105,8 @@ std::string Profile::summary() const {
   for (const ProfileRow& row : data_->rows) total_us += row.sum_us;
   std::string text = profile::shares_text(data_->backend_rows, &ProfileRow::backend, "#Backend", total_us);
   if (!data_->subgraph_rows.empty()) {
-    text +=
-        "\n" + profile::shares_text(data_->subgraph_rows, &ProfileRow::name, "#Subgraph, by its first node", total_us);
+    text.append("\n").append(
+        profile::shares_text(data_->subgraph_rows, &ProfileRow::name, "#Subgraph, by its first node", total_us));
   }
   return text + "\n" + profile::path_text(data_->critical_path) + profile::lanes_text(data_->lanes) +
          profile::memory_text(data_->facts.memory);

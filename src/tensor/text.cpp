@@ -56,13 +56,13 @@ struct AttributeText {
   std::string operator()(const std::string& value) const { return quoted(value); }
   std::string operator()(const Tensor& value) const { return tensor_text(value, max_elements); }
   std::string operator()(const std::vector<std::int64_t>& values) const {
-    return "[" + list_text<std::int64_t>(values, max_elements) + "]";
+    return fmt::format("[{}]", list_text<std::int64_t>(values, max_elements));
   }
   std::string operator()(const std::vector<float>& values) const {
-    return "[f: " + list_text<float>(values, max_elements) + "]";
+    return fmt::format("[f: {}]", list_text<float>(values, max_elements));
   }
   std::string operator()(const std::vector<std::string>& values) const {
-    return "[s: " + list_text<std::string>(values, max_elements) + "]";
+    return fmt::format("[s: {}]", list_text<std::string>(values, max_elements));
   }
 };
 
