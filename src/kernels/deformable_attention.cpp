@@ -1,13 +1,12 @@
-// lanner.DeformableAttention: what Deformable DETR's attention does after its products (arXiv 2010.04159). For each query
-// and head, vectors of several maps are interpolated at points, as GridSample does in mode linear with zeros around and
-// align_corners 0, and their weighted sum is the result. The vectors of a point lie beside each other in the maps, all
-// heads' in one row, so that nothing is turned and only what is near a point is read.
+// lanner.DeformableAttention: what Deformable DETR's attention does after its products (arXiv 2010.04159). For each
+// query and head, vectors of several maps are interpolated at points, as GridSample does in mode linear with zeros
+// around and align_corners 0, and their weighted sum is the result. The vectors of a point lie beside each other in the
+// maps, all heads' in one row, so that nothing is turned and only what is near a point is read.
 //
 // inputs: the maps' rows float32[positions, columns], row by row of each map; weights float32, [heads, queries, points
-// of all maps] and further dimensions of 1; then for each map its points float32[heads, queries, points, 2], x before y.
-// attributes: `heads`, `size` (of a vector), `column` (where the first head's vectors begin) and for each map `heights`,
-// `widths` and `first_rows`.
-// output: float32[1, queries, heads * size].
+// of all maps] and further dimensions of 1; then for each map its points float32[heads, queries, points, 2], x before
+// y. attributes: `heads`, `size` (of a vector), `column` (where the first head's vectors begin) and for each map
+// `heights`, `widths` and `first_rows`. output: float32[1, queries, heads * size].
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -123,7 +122,8 @@ Options parse_options(const KernelInfo& info) {
   const auto rows = attributes.get_ints("first_rows");
   if (options.heads < 1 || options.size < 1 || options.column < 0 || heights.empty() ||
       widths.size() != heights.size() || rows.size() != heights.size()) {
-    base::invalid("op.attribute", "attributes must name heads, their size, and height, width and first row of each map");
+    base::invalid("op.attribute",
+                  "attributes must name heads, their size, and height, width and first row of each map");
   }
   constexpr std::int64_t kMost = std::int64_t{1} << 30;
   for (std::size_t i = 0; i < heights.size(); ++i) {

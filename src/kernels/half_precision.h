@@ -141,8 +141,8 @@ inline constexpr HalfPrecisionRow kHalfPrecision[] = {
     {"Unique"},
 };
 
-// The row of an operator; nothing where there is none. No pointer, because g++'s undefined-behaviour sanitizer takes the
-// comparison of one out of what is constant.
+// The row of an operator; nothing where there is none. No pointer, because g++'s undefined-behaviour sanitizer takes
+// the comparison of one out of what is constant.
 constexpr std::optional<HalfPrecisionRow> half_precision_row(std::string_view name) {
   for (const HalfPrecisionRow& row : kHalfPrecision) {
     if (row.name == name) return row;

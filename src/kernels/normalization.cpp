@@ -47,8 +47,8 @@ template <typename T>
   return {mean, sum_of(values, count, [mean](double x) { return (x - mean) * (x - mean); }) / n};
 }
 
-// to = (from - the mean) / sqrt(variance + epsilon) of each row of `size`, times factors and plus addends where there are
-// any.
+// to = (from - the mean) / sqrt(variance + epsilon) of each row of `size`, times factors and plus addends where there
+// are any.
 template <typename T>
 struct RowNormalization {
   const T* from;

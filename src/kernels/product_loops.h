@@ -1,6 +1,6 @@
 // The innermost loops of products with a matrix that is used again and again, per instruction set: the keys and values
-// of Attention; and its Softmax. Products and sums are fused where the CPU can, so the last bits depend on the instruction set; elements
-// are summed in an order that depends on the sizes alone.
+// of Attention; and its Softmax. Products and sums are fused where the CPU can, so the last bits depend on the
+// instruction set; elements are summed in an order that depends on the sizes alone.
 #pragma once
 
 #include <cstdint>

@@ -1,8 +1,7 @@
-// batch-norm-as-conv: a BatchNormalization that no Conv before it can take in becomes a convolution of one pixel with one
-// channel a group, which is the same arithmetic: so it takes in the activation behind it, and stays in the network's
-// layout. DenseNet and the second ResNet normalise what several convolutions read.
+// batch-norm-as-conv: a BatchNormalization that no Conv before it can take in becomes a convolution of one pixel with
+// one channel a group, which is the same arithmetic: so it takes in the activation behind it, and stays in the
+// network's layout. DenseNet and the second ResNet normalise what several convolutions read.
 #include <algorithm>
-#include <cmath>
 
 #include "passes/match.h"
 #include "passes/product_pattern.h"
@@ -27,9 +26,9 @@ bool is_read_by_conv(const Graph& graph, ValueId value) {
   return std::ranges::any_of(users, [&](NodeId user) {
     const Node& node = graph.node(user);
     if (is_conv(node)) return true;
-    const auto& next = graph.value(node.outputs[0]).users;
-    return users.size() == 1 && node.outputs.size() == 1 && node.outputs[0] != kNoValue &&
-           std::ranges::any_of(next, [&](NodeId reader) { return is_conv(graph.node(reader)); });
+    if (users.size() > 1 || node.outputs.size() != 1 || node.outputs[0] == kNoValue) return false;
+    return std::ranges::any_of(graph.value(node.outputs[0]).users,
+                               [&](NodeId reader) { return is_conv(graph.node(reader)); });
   });
 }
 
@@ -42,7 +41,8 @@ Verdict make(const Graph& graph, NodeId at, Edit& edit) {
     return no_match();
   }
   ChannelMap map;
-  if (const Verdict verdict = read_batch_norm(graph, node, map); verdict.kind != Verdict::Kind::kRewrite) return verdict;
+  if (const Verdict verdict = read_batch_norm(graph, node, map); verdict.kind != Verdict::Kind::kRewrite)
+    return verdict;
   const auto channels = static_cast<std::int64_t>(map.factors.size());
   if (channels < kFewestChannels || type.dims[1].size != channels) return no_match();
   Node conv = make_node(

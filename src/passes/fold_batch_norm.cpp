@@ -15,7 +15,8 @@ Verdict fold(const Graph& graph, NodeId at, Edit& edit) {
   const std::optional<ProductPattern> conv = conv_of(graph, node.inputs[0]);
   if (!conv) return no_match();
   ChannelMap map;
-  if (const Verdict verdict = read_batch_norm(graph, node, map); verdict.kind != Verdict::Kind::kRewrite) return verdict;
+  if (const Verdict verdict = read_batch_norm(graph, node, map); verdict.kind != Verdict::Kind::kRewrite)
+    return verdict;
   if (map.factors.size() != static_cast<std::size_t>(conv->channels)) return no_match();
   return scale_conv(graph, *conv, map.factors, map.shifts, node.outputs[0], edit);
 }

@@ -1,6 +1,6 @@
 // fuse-attention: softmax(scale * Q * K^T + mask) * V, as exporters spell it, becomes ONNX's Attention, whose kernel
-// never holds the scores of all queries. Where queries, keys and values are columns of matrices that were cut into heads
-// and turned, Attention reads the matrices instead, and nothing is turned.
+// never holds the scores of all queries. Where queries, keys and values are columns of matrices that were cut into
+// heads and turned, Attention reads the matrices instead, and nothing is turned.
 #include <algorithm>
 #include <cmath>
 #include <optional>
@@ -19,6 +19,8 @@ namespace {
 
 constexpr std::string_view kOps[] = {"MatMul"};
 
+// Nodes between the products: every Add may be read two ways.
+constexpr std::size_t kMostSteps = 8;
 // The sum of constant masks, which is made here.
 constexpr std::size_t kMostMaskBytes = std::size_t{1} << 28;
 
@@ -37,7 +39,8 @@ bool broadcasts_over(const ValueType& mask, const ValueType& scores) {
   for (std::size_t i = 1; i < mask.dims.size(); ++i) {
     const tensor::Dim& dim = mask.dims[mask.dims.size() - 1 - i];
     const bool repeated = dim.size == 1;
-    if (!repeated && (i >= scores.dims.size() || !same_size(dim, scores.dims[scores.dims.size() - 1 - i]))) return false;
+    if (!repeated && (i >= scores.dims.size() || !same_size(dim, scores.dims[scores.dims.size() - 1 - i])))
+      return false;
   }
   return true;
 }
@@ -45,9 +48,8 @@ bool broadcasts_over(const ValueType& mask, const ValueType& scores) {
 // Reads `value`, of the scores' type, from the Softmax up to the product.
 std::optional<Scores> read_scores(const Graph& graph, ValueId value, Scores scores) {
   const Node* node = graph.producer(value);
-  if (node == nullptr || !node->domain.empty()) return std::nullopt;
-  const NodeId id = graph.value(value).producer;
-  scores.nodes.push_back(id);
+  if (node == nullptr || !node->domain.empty() || scores.nodes.size() >= kMostSteps) return std::nullopt;
+  scores.nodes.push_back(graph.value(value).producer);
   if (node->op == "MatMul") {
     scores.product = node;
     return scores;
@@ -74,7 +76,8 @@ std::optional<Scores> read_scores(const Graph& graph, ValueId value, Scores scor
   scores.nodes.push_back(graph.value(node->inputs[0]).producer);
   for (const std::size_t side : {0, 1}) {
     const Node* before = graph.producer(add->inputs[side]);
-    if (before == nullptr || !is_op(*before, "Reshape") || !same_static_shape(graph, before->inputs[0], value)) continue;
+    if (before == nullptr || !is_op(*before, "Reshape") || !same_static_shape(graph, before->inputs[0], value))
+      continue;
     const auto outer = type_of(graph, node->inputs[0]).static_shape();
     const auto inner = type_of(graph, value).static_shape();
     if (!outer || outer->rank() != inner->rank() + 1 || (*outer)[0] != 1 ||
@@ -97,6 +100,14 @@ struct Heads {
   std::int64_t batch, heads, length, size, row, offset;
 };
 
+// The order of axes in which the last two of `rank` are swapped.
+std::vector<std::int64_t> turning(std::size_t rank) {
+  std::vector<std::int64_t> perm{0, 1, 2, 3};
+  perm.resize(rank);
+  std::swap(perm[rank - 1], perm[rank - 2]);
+  return perm;
+}
+
 // Whether a batch of matrices is taken as images, not as heads; of matrices of rank 4 both are there.
 enum class Batch : std::uint8_t { kImages, kHeads };
 
@@ -117,12 +128,7 @@ std::optional<Heads> read_heads(const Graph& graph, ValueId value, bool swapped,
   std::optional<Heads> found;
   for (const Origin& origin : origins_of(graph, value, may_scale)) {
     std::optional<View> view = origin.view;
-    if (swapped) {
-      std::vector<std::int64_t> perm{0, 1, 2, 3};
-      perm.resize(view->dims.size());
-      std::swap(perm[perm.size() - 1], perm[perm.size() - 2]);
-      view = transposed(std::move(*view), perm);
-    }
+    if (swapped) view = transposed(std::move(*view), turning(origin.view.dims.size()));
     const auto heads = view ? heads_of(*view, batch) : std::nullopt;
     const std::int64_t elements = type_of(graph, origin.view.base).static_shape()->element_count();
     if (!heads || heads->batch * heads->length * heads->row != elements) continue;
@@ -138,10 +144,10 @@ ValueId rows_of(Edit& edit, const Heads& heads) {
   const ValueId whole = reshaped_to(edit, heads.value, element, {heads.batch, heads.length, heads.row});
   const std::int64_t columns = heads.heads * heads.size;
   if (columns == heads.row) return whole;
-  return edit.node(make_node("Slice", {whole, edit.constant(int_tensor({heads.offset})),
-                                       edit.constant(int_tensor({heads.offset + columns})),
-                                       edit.constant(int_tensor({2}))}),
-                   ValueType::tensor(element, {heads.batch, heads.length, columns}));
+  return edit.node(
+      make_node("Slice", {whole, edit.constant(int_tensor({heads.offset})),
+                          edit.constant(int_tensor({heads.offset + columns})), edit.constant(int_tensor({2}))}),
+      ValueType::tensor(element, {heads.batch, heads.length, columns}));
 }
 
 // The shape of a mask of scores of that rank as Attention takes it, with an axis for the heads.
@@ -186,9 +192,8 @@ ValueId add_masks(const Graph& graph, Edit& edit, const Scores& scores, Batch ba
 bool leaves_keys(const Graph& graph, const std::vector<ValueId>& masks) {
   return std::ranges::all_of(masks, [&](ValueId mask) {
     const Tensor* constant = constant_of(graph, mask);
-    return constant != nullptr && std::ranges::all_of(constant->values<float>(), [](float value) {
-             return std::isfinite(value);
-           });
+    return constant != nullptr &&
+           std::ranges::all_of(constant->values<float>(), [](float value) { return std::isfinite(value); });
   });
 }
 
@@ -305,12 +310,9 @@ ValueId on_heads(const Graph& graph, Edit& edit, const Node& node, const Scores&
       if (one.dims.size() != rank || !same_size(one.dims[axis], type.dims[axis])) return kNoValue;
     }
   }
-  std::vector<std::int64_t> perm{0, 1, 2, 3};
-  perm.resize(rank);
-  std::swap(perm[rank - 1], perm[rank - 2]);
   ValueType key_type = type_of(graph, turned);
   std::swap(key_type.dims[rank - 1], key_type.dims[rank - 2]);
-  const ValueId k = edit.node(make_transpose(turned, perm), key_type);
+  const ValueId k = edit.node(make_transpose(turned, turning(rank)), key_type);
   Node attention = make_attention(graph, edit, scores, {q, k, v}, Batch::kImages);
   if (rank == 3) {
     attention.attributes.set("q_num_heads", std::int64_t{1});

@@ -19,7 +19,9 @@ struct Case : Builder {
     x = input("x", fmt::format("float32[{},{},{}]", count, kQueries, kWidth));
     y = input("y", fmt::format("float32[{},{},{}]", count, kKeys, kWidth));
   }
-  Inputs inputs() const { return {scaled(numbers({images, kQueries, kWidth})), scaled(numbers({images, kKeys, kWidth}, 5))}; }
+  Inputs inputs() const {
+    return {scaled(numbers({images, kQueries, kWidth})), scaled(numbers({images, kKeys, kWidth}, 5))};
+  }
   static Tensor scaled(Tensor tensor) {
     for (float& value : tensor.values<float>()) value *= 0.3f;
     return tensor;
@@ -81,7 +83,9 @@ TEST(FuseAttention, OnMatricesNothingIsTurned) {
         const ValueId scores = c.node("Div", {c.node("MatMul", {c.heads(c.x), k}), c.number(3)});
         return c.attend(kNoValue, kNoValue, c.heads(c.y), scores);
       },
-      [](Case& c) { return c.attend(c.heads(c.x), c.heads(c.y, {0, 2, 3, 1}), c.heads(c.y)); },
+      [](Case& c) {
+        return c.attend(c.heads(c.x), c.heads(c.y, {0, 2, 3, 1}), c.heads(c.y));
+      },
   };
   for (const auto& spelling : spellings) {
     Case test;
@@ -132,17 +136,18 @@ TEST(FuseAttention, OnMatricesOfAnySize) {
   const ValueId x = b.input("x", "float32[n,queries,12]");
   const ValueId y = b.input("y", "float32[n,keys,12]");
   const auto heads = [&](ValueId value, std::string_view rows, bool turned) {
-    const ValueId cut = b.node("Reshape", {value, b.constant(ints({0, 0, kHeads, kSize}))}, {},
-                               fmt::format("float32[n,{},3,4]", rows));
-    return b.node("Transpose", {cut}, attributes({{"perm", turned ? std::vector<I>{0, 2, 3, 1} : std::vector<I>{0, 2, 1, 3}}}),
+    const ValueId cut =
+        b.node("Reshape", {value, b.constant(ints({0, 0, kHeads, kSize}))}, {}, fmt::format("float32[n,{},3,4]", rows));
+    return b.node("Transpose", {cut},
+                  attributes({{"perm", turned ? std::vector<I>{0, 2, 3, 1} : std::vector<I>{0, 2, 1, 3}}}),
                   turned ? fmt::format("float32[n,3,4,{}]", rows) : fmt::format("float32[n,3,{},4]", rows));
   };
-  const ValueId scores = b.node("MatMul", {heads(x, "queries", false), heads(y, "keys", true)}, {},
-                                "float32[n,3,queries,keys]");
+  const ValueId scores =
+      b.node("MatMul", {heads(x, "queries", false), heads(y, "keys", true)}, {}, "float32[n,3,queries,keys]");
   const ValueId p = b.node("Softmax", {scores}, {}, "float32[n,3,queries,keys]");
   const ValueId sums = b.node("MatMul", {p, heads(y, "keys", false)}, {}, "float32[n,3,queries,4]");
-  const ValueId turned = b.node("Transpose", {sums}, attributes({{"perm", std::vector<I>{0, 2, 1, 3}}}),
-                                "float32[n,queries,3,4]");
+  const ValueId turned =
+      b.node("Transpose", {sums}, attributes({{"perm", std::vector<I>{0, 2, 1, 3}}}), "float32[n,queries,3,4]");
   b.output(b.node("Reshape", {turned, b.constant(ints({0, 0, kWidth}))}, {}, "float32[n,queries,12]"));
   const Inputs inputs = Case(2).inputs();
   const std::vector<Value> expected = run_graph(b.graph, inputs);
@@ -156,7 +161,8 @@ TEST(FuseAttention, OnHeads) {
   Case test;
   const ValueId q = test.node("Abs", {test.heads(test.x)});
   const ValueId k = test.node("Sin", {test.heads(test.y, {0, 2, 3, 1})});
-  test.output(test.join(test.attend(test.node("Mul", {q, test.number(0.5f)}), k, test.node("Cos", {test.heads(test.y)}))));
+  test.output(
+      test.join(test.attend(test.node("Mul", {q, test.number(0.5f)}), k, test.node("Cos", {test.heads(test.y)}))));
   test.infer();
   const std::vector<Value> expected = run_graph(test.graph, test.inputs());
   ASSERT_FALSE(apply(test.graph, kFuseAttention).firings.empty());
@@ -227,14 +233,14 @@ TEST(FuseAttention, Declines) {
     c.output(scores);
   });
   declines("as many heads", [&](Case& c) {
-    const ValueId one = c.reshape(c.node("Slice", {c.y, c.constant(ints({0})), c.constant(ints({kSize})),
-                                                   c.constant(ints({2}))}),
-                                  {2, 1, kKeys, kSize});
+    const ValueId one =
+        c.reshape(c.node("Slice", {c.y, c.constant(ints({0})), c.constant(ints({kSize})), c.constant(ints({2}))}),
+                  {2, 1, kKeys, kSize});
     c.output(c.attend(c.heads(c.x), turned(c), c.node("Abs", {one})));
   });
   declines("", [&](Case& c) {  // a mask that would be scaled
-    const ValueId scores = c.node("Add", {c.node("MatMul", {c.heads(c.x), turned(c)}),
-                                          c.constant(numbers({kQueries, kKeys}))});
+    const ValueId scores =
+        c.node("Add", {c.node("MatMul", {c.heads(c.x), turned(c)}), c.constant(numbers({kQueries, kKeys}))});
     c.output(c.attend(kNoValue, kNoValue, c.heads(c.y), c.node("Mul", {scores, c.number(0.5f)})));
   });
   declines("", [&](Case& c) {  // along queries

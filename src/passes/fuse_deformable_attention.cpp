@@ -1,6 +1,6 @@
-// fuse-deformable-attention: Deformable DETR's attention, as PyTorch's code without a kernel of its own spells it, becomes
-// lanner.DeformableAttention: a GridSample of each map, cut from a matrix and turned, the samples beside each other, times
-// weights, summed up. RT-DETR, DINO and Mask2Former have it, too.
+// fuse-deformable-attention: Deformable DETR's attention, as PyTorch's code without a kernel of its own spells it,
+// becomes lanner.DeformableAttention: a GridSample of each map, cut from a matrix and turned, the samples beside each
+// other, times weights, summed up. RT-DETR, DINO and Mask2Former have it, too.
 #include <algorithm>
 #include <optional>
 #include <utility>
@@ -26,8 +26,8 @@ struct Level {
 // The value before nodes that only change its shape; they are added to `nodes`.
 ValueId before_reshapes(const Graph& graph, ValueId value, std::vector<NodeId>& nodes) {
   for (const Node* node = graph.producer(value);
-       node != nullptr && (is_op(*node, "Reshape") || is_op(*node, "Unsqueeze") || is_op(*node, "Squeeze") ||
-                           is_op(*node, "Flatten"));
+       node != nullptr &&
+       (is_op(*node, "Reshape") || is_op(*node, "Unsqueeze") || is_op(*node, "Squeeze") || is_op(*node, "Flatten"));
        node = graph.producer(value)) {
     nodes.push_back(graph.value(value).producer);
     value = node->inputs[0];
@@ -64,8 +64,8 @@ Verdict fuse(const Graph& graph, NodeId at, Edit& edit) {
   const auto result = node.outputs[0] != kNoValue ? type_of(graph, node.outputs[0]).static_shape() : std::nullopt;
   const Node* product = graph.producer(node.inputs[0]);
   const auto axes = constant_ints(graph, input(node, 1));
-  if (!node.domain.empty() || !result || result->rank() != 3 || product == nullptr || !is_op(*product, "Mul") || !axes ||
-      axes->size() != 1 || known_axis((*axes)[0], 4) != 3) {
+  if (!node.domain.empty() || !result || result->rank() != 3 || product == nullptr || !is_op(*product, "Mul") ||
+      !axes || axes->size() != 1 || known_axis((*axes)[0], 4) != 3) {
     return no_match();
   }
   const std::int64_t heads = (*result)[0];
@@ -116,11 +116,11 @@ Verdict fuse(const Graph& graph, NodeId at, Edit& edit) {
       if (!edit.consume(id)) return near_miss("{}", edit.blocked());
     }
     const std::int64_t elements = type_of(graph, levels[0].base).static_shape()->element_count();
-    Node attention = make_node("DeformableAttention",
-                               {reshaped_to(edit, levels[0].base, ElementType::kFloat32,
-                                            {elements / levels[0].columns, levels[0].columns}),
-                                product->inputs[1 - side]},
-                               {}, "lanner");
+    Node attention = make_node(
+        "DeformableAttention",
+        {reshaped_to(edit, levels[0].base, ElementType::kFloat32, {elements / levels[0].columns, levels[0].columns}),
+         product->inputs[1 - side]},
+        {}, "lanner");
     std::vector<std::int64_t> heights, widths, first_rows;
     for (const Level& level : levels) {
       attention.inputs.push_back(level.points);
@@ -134,7 +134,8 @@ Verdict fuse(const Graph& graph, NodeId at, Edit& edit) {
     attention.attributes.set("heights", heights);
     attention.attributes.set("widths", widths);
     attention.attributes.set("first_rows", first_rows);
-    const ValueId rows = edit.node(std::move(attention), ValueType::tensor(ElementType::kFloat32, {1, queries, heads * size}));
+    const ValueId rows =
+        edit.node(std::move(attention), ValueType::tensor(ElementType::kFloat32, {1, queries, heads * size}));
     // Turned, for what follows to turn it back.
     const ValueId turned = edit.node(make_transpose(rows, {0, 2, 1}),
                                      ValueType::tensor(ElementType::kFloat32, {1, heads * size, queries}));

@@ -1,6 +1,6 @@
 // limit-nms: a NonMaxSuppression of one image and one class, of whose boxes only the first n are read, keeps no more
-// than n. Boxes are kept in the order of their scores, so what comes later does not matter to them: PyTorch's nms has no
-// bound, and detectors cut its result to the number of detections that they give.
+// than n. Boxes are kept in the order of their scores, so what comes later does not matter to them: PyTorch's nms has
+// no bound, and detectors cut its result to the number of detections that they give.
 #include <algorithm>
 #include <optional>
 #include <string_view>
@@ -17,11 +17,13 @@ constexpr std::string_view kOps[] = {"NonMaxSuppression", "GroupNonMaxSuppressio
 // Nodes between the boxes and where they are cut.
 constexpr int kMostSteps = 8;
 
+// How many rows of a value, from the first on, are read; nothing where that may be all.
 std::optional<std::int64_t> rows_read(const Graph& graph, ValueId value, int steps);
 
 // Of the rows of its first input `user` reads so many; nothing where that may be all.
 std::optional<std::int64_t> rows_read_by(const Graph& graph, const Node& user, ValueId value, int steps) {
-  if (!user.domain.empty() || user.inputs[0] != value || std::ranges::count(user.inputs, value) != 1) return std::nullopt;
+  if (!user.domain.empty() || user.inputs[0] != value || std::ranges::count(user.inputs, value) != 1)
+    return std::nullopt;
   const int rank = rank_of(graph, value);
   if (rank < 1) return std::nullopt;
   const ValueId output = user.outputs[0];
@@ -40,7 +42,8 @@ std::optional<std::int64_t> rows_read_by(const Graph& graph, const Node& user, V
   }
   if (user.op == "Reshape" || user.op == "Flatten") {  // of one column
     const ValueType& type = type_of(graph, value);
-    const bool column = std::all_of(type.dims.begin() + 1, type.dims.end(), [](const auto& dim) { return dim.size == 1; });
+    const bool column =
+        std::all_of(type.dims.begin() + 1, type.dims.end(), [](const auto& dim) { return dim.size == 1; });
     const ValueType& result = type_of(graph, output);
     if (!column || !result.ranked || result.dims.empty()) return std::nullopt;
     const bool stays =
@@ -52,7 +55,8 @@ std::optional<std::int64_t> rows_read_by(const Graph& graph, const Node& user, V
   const auto ends = constant_ints(graph, input(user, 2));
   const auto axes = constant_ints(graph, input(user, 3));
   const auto steps_of = constant_ints(graph, input(user, 4));
-  if (!starts || !ends || starts->size() != 1 || ends->size() != 1 || (has_input(user, 3) && !axes)) return std::nullopt;
+  if (!starts || !ends || starts->size() != 1 || ends->size() != 1 || (has_input(user, 3) && !axes))
+    return std::nullopt;
   const auto axis = known_axis(axes ? axes->at(0) : 0, rank);
   if (!axis) return std::nullopt;
   if (*axis != 0) return rows_read(graph, output, steps);
@@ -62,6 +66,7 @@ std::optional<std::int64_t> rows_read_by(const Graph& graph, const Node& user, V
 }
 
 std::optional<std::int64_t> rows_read(const Graph& graph, ValueId value, int steps) {
+  if (value == kNoValue) return 0;
   if (steps == 0 || graph.is_output(value)) return std::nullopt;
   std::int64_t most = 0;
   for (const NodeId user : graph.value(value).users) {
@@ -82,7 +87,8 @@ Verdict limit(const Graph& graph, NodeId at, Edit& edit) {
   const auto wanted = rows_read(graph, node.outputs[0], kMostSteps);
   if (!present || !wanted || *wanted < 1 || static_cast<double>(*wanted) >= *present) return no_match();
   const ValueType& scores = type_of(graph, node.inputs[1]);
-  const bool one_list = scores.ranked && scores.dims.size() == 3 && scores.dims[0].size == 1 && scores.dims[1].size == 1;
+  const bool one_list =
+      scores.ranked && scores.dims.size() == 3 && scores.dims[0].size == 1 && scores.dims[1].size == 1;
   if (!one_list) return near_miss("boxes and scores are not known to be of one image and one class");
   Node bounded = copy_node(node);
   bounded.inputs[place] = edit.constant(int_tensor({*wanted}));
@@ -92,7 +98,7 @@ Verdict limit(const Graph& graph, NodeId at, Edit& edit) {
 
 }  // namespace
 
-constinit const Rule kLimitNms{
-    "limit-nms", "Makes a NonMaxSuppression keep no more boxes than what follows it reads.", kOps, limit};
+constinit const Rule kLimitNms{"limit-nms", "Makes a NonMaxSuppression keep no more boxes than what follows it reads.",
+                               kOps, limit};
 
 }  // namespace lanner::passes

@@ -15,8 +15,8 @@ struct Case : Builder {
     return node("NonMaxSuppression", {boxes, of, constant(ints({most})), constant(floats({0.5f}))}, {}, "int64[k,3]");
   }
   ValueId slice(ValueId value, I start, I end, I axis = 0, I step = 1, std::string_view type = "int64[r]") {
-    return node("Slice", {value, constant(ints({start})), constant(ints({end})), constant(ints({axis})),
-                          constant(ints({step}))},
+    return node("Slice",
+                {value, constant(ints({start})), constant(ints({end})), constant(ints({axis})), constant(ints({step}))},
                 {}, type);
   }
   ValueId rows(ValueId of) {
@@ -45,9 +45,8 @@ TEST(LimitNms, KeepsWhatIsRead) {
 TEST(LimitNms, TakesTheLargestOfSeveralReaders) {
   Case test;
   test.output(test.slice(test.rows(test.kept), 0, 7));
-  const ValueId flat = test.node("Reshape",
-                                 {test.slice(test.kept, 2, 3, 1, 1, "int64[k,1]"), test.constant(ints({-1}))}, {},
-                                 "int64[k]");
+  const ValueId flat = test.node(
+      "Reshape", {test.slice(test.kept, 2, 3, 1, 1, "int64[k,1]"), test.constant(ints({-1}))}, {}, "int64[k]");
   test.output(test.slice(test.node("Cast", {flat}, attributes({{"to", I{6}}}), "int32[k]"), 3, 9, 0, 2, "int32[r]"));
   expect_rewrites(test.graph, kLimitNms, "NonMaxSuppression Gather Squeeze Slice Slice Reshape Cast Slice", inputs());
   EXPECT_EQ(test.bound(), 9);
@@ -55,11 +54,12 @@ TEST(LimitNms, TakesTheLargestOfSeveralReaders) {
 
 TEST(LimitNms, BoundsGroups) {
   Builder b;
-  const ValueId kept = b.add(make_node("GroupNonMaxSuppression",
-                                       {b.input("boxes", "float32[1,60,4]"), b.input("scores", "float32[1,1,60]"),
-                                        b.input("groups", "int64[60]"), b.constant(ints({50})), b.constant(floats({0.5f}))},
-                                       {}, "lanner"),
-                             1, "int64[k,3]")[0];
+  const ValueId kept =
+      b.add(make_node("GroupNonMaxSuppression",
+                      {b.input("boxes", "float32[1,60,4]"), b.input("scores", "float32[1,1,60]"),
+                       b.input("groups", "int64[60]"), b.constant(ints({50})), b.constant(floats({0.5f}))},
+                      {}, "lanner"),
+            1, "int64[k,3]")[0];
   b.output(b.node("Slice", {kept, b.constant(ints({0})), b.constant(ints({5})), b.constant(ints({0}))}));
   Inputs given = inputs();
   given.push_back(Tensor::allocate(ElementType::kInt64, {60}));

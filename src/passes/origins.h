@@ -21,8 +21,8 @@ struct Origin {
   View view;
   double scale;
 };
-// The value itself, and what it was made from by moving elements, nearest first, as far as shapes are known and what was
-// moved is still a view; with `may_scale` also through products with a constant number. Empty where the value's own
+// The value itself, and what it was made from by moving elements, nearest first, as far as shapes are known and what
+// was moved is still a view; with `may_scale` also through products with a constant number. Empty where the value's own
 // shape is not known.
 std::vector<Origin> origins_of(const Graph& graph, ValueId value, bool may_scale = false);
 

@@ -20,20 +20,21 @@ constexpr const Rule* kSimplify[] = {
 };
 
 // Reads the graph as simplification leaves it, and leaves it work. What is recognised goes before what is only alike.
-constexpr const Rule* kBatchHeads[] = {&kFoldPickedShapes, &kBatchClassNms,  &kBatchClassTopK, &kFuseClassTopK,
-                                       &kGroupNms,         &kLimitNms,       &kJoinPickedRows, &kRollSiblings};
+constexpr const Rule* kBatchHeads[] = {&kFoldPickedShapes, &kBatchClassNms, &kBatchClassTopK, &kFuseClassTopK,
+                                       &kGroupNms,         &kLimitNms,      &kJoinPickedRows, &kRollSiblings};
 
 // What the heads' rules have left is moved less, and read where it lies.
-constexpr const Rule* kMoveData[] = {&kFuseAttention,   &kFuseDeformableAttention, &kJoinRoiLevels,   &kTransposeFirst,   &kSliceTranspose,   &kSliceConcat,
-                                     &kFuseExpectation, &kFuseMaxIndex,     &kAbsorbTransposes, &kCombineTransposes,
-                                     &kCombineReshapes, &kEliminateDeadCode};
+constexpr const Rule* kMoveData[] = {
+    &kFuseAttention,   &kFuseDeformableAttention, &kJoinRoiLevels, &kTransposeFirst,   &kSliceTranspose,
+    &kSliceConcat,     &kFuseExpectation,         &kFuseMaxIndex,  &kAbsorbTransposes, &kCombineTransposes,
+    &kCombineReshapes, &kEliminateDeadCode};
 
 // Arithmetic goes into weights before anything is fused with a convolution.
 constexpr const Rule* kFoldIntoConvolutions[] = {&kFusePadConv, &kFoldBatchNorm, &kFuseBias, &kFoldScaleShift,
                                                  &kFoldInputScale};
 
-constexpr const Rule* kFuse[] = {&kBatchNormAsConv, &kFusePreprocessing, &kFuseResidual, &kFuseActivation,   &kFuseClassActivation,
-                                 &kReadScoresInPlace, &kFuseColumns,  &kEliminateDeadCode};
+constexpr const Rule* kFuse[] = {&kBatchNormAsConv,     &kFusePreprocessing, &kFuseResidual, &kFuseActivation,
+                                 &kFuseClassActivation, &kReadScoresInPlace, &kFuseColumns,  &kEliminateDeadCode};
 
 constexpr Pass kPasses[] = {
     {"read-quantized", kReadQuantized},
