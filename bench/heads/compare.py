@@ -31,7 +31,7 @@ ENGINES = ("lanner", "onnxruntime", "openvino")
 PEERS = ENGINES[1:]
 ROUNDS = 10
 WARM_UP = 30  # Lanner measures its first requests to find out what to run beside what; all engines get as many
-MAX_DIFFERENCE = 1e-4  # of scores, and of boxes relative to the picture
+MAX_DIFFERENCE = 1e-4  # of scores, of boxes relative to the picture, and of logits relative to the largest
 
 
 @dataclass
@@ -67,11 +67,16 @@ def race(entrants, inputs, options, folder):
 
 
 def same(ours, theirs, side):
-    """Equal shapes and indices in equal order; boxes and scores up to rounding."""
+    """Equal shapes and indices in equal order; boxes, scores and logits up to rounding."""
+
+    def tolerance(values):
+        if values.dtype.kind != "f":
+            return 0
+        largest = side if values.ndim and values.shape[-1] == 4 else np.abs(values).max(initial=1)
+        return MAX_DIFFERENCE * max(largest, 1)
+
     return len(ours) == len(theirs) and all(
-        a.shape == b.shape
-        and np.allclose(a, b, rtol=0, atol=MAX_DIFFERENCE * (side if a.ndim and a.shape[-1] == 4 else 1))
-        for a, b in zip(ours, theirs)
+        a.shape == b.shape and np.allclose(a, b, rtol=0, atol=tolerance(b)) for a, b in zip(ours, theirs)
     )
 
 
