@@ -216,7 +216,7 @@ def compile(
     disable_rules: names of rewrite rules to leave out; "all" for every one.
     deny: "OP", "OP@BACKEND" or "@BACKEND": what to keep from a backend.
     min_subgraph: how many operators a backend's subgraph must have at least, where none of them is a convolution or
-        product of a million operations or more.
+        product of 100,000 operations or more.
     config: a TOML file with threads, lanes, precision, tolerance, samples, tune, memory, disable-rule and deny, for those
         not given here.
     tune: how algorithms of convolutions and matrix products are chosen: "off", the default, by what they are expected to

@@ -44,7 +44,7 @@ bool is_of_one_value(const Node& node) {
   return node.inputs.size() == 1 || is_one_of(node.op, kWithParameters);
 }
 
-constexpr double kWorthItsBorder = 1e6;  // operations
+constexpr double kWorthItsBorder = 1e5;  // operations
 constexpr double kOpenSize = 32;         // what an unknown dimension counts as
 
 // Multiplications and additions of a convolution or product, 0 for other nodes.

@@ -17,7 +17,7 @@ struct PlaceOptions {
   // "OP" keeps an operator from every backend but native, "OP@BACKEND" from one, "@BACKEND" leaves out a backend.
   // A fused node counts as every operator it stands for.
   std::vector<std::string> deny;
-  int min_nodes = 3;  // of a subgraph without a convolution or product of a million operations or more
+  int min_nodes = 3;  // of a subgraph without a convolution or product of 100,000 operations or more
 };
 
 struct NodePlacement {

@@ -189,7 +189,7 @@ TEST(Place, TransposedConvolutionsAreDense) {
                                      : w.input(name + "_w", shape);
     w.graph.add_output(w.add(name, "ConvTranspose", {x, weights}, {1, channels, 2 * side, 2 * side}));
   };
-  add("small", 16, 14, true);  // 401,408 operations
+  add("small", 8, 12, true);  // 73,728 operations
   add("large", 32, 14, true);
   add("computed", 32, 14, false);
   const Placement placement = w.place();
@@ -265,7 +265,7 @@ TEST(Place, FusedMatrixProducts) {
   };
   // One is worth a subgraph by its size alone, and its size is counted rightly.
   product("all", {x, constant({256, 64}), constant({64}), w.input("r", {64, 64})}, {64, 64});
-  product("small", {w.input("y", {4, 256}), constant({256, 64})}, {4, 64});
+  product("small", {w.input("y", {2, 256}), constant({256, 64})}, {2, 64});
   product("weights", {x, w.input("w", {256, 64})}, {64, 64});
   product("bias", {x, constant({256, 64}), w.input("b", {64})}, {64, 64});
   product("residual", {x, constant({256, 64}), ir::kNoValue, w.input("i", {64, 64}, ElementType::kInt64)}, {64, 64});
