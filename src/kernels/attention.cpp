@@ -262,9 +262,10 @@ void attend(const Problem& problem, Allocator& allocator, std::int64_t image, st
     for (std::int64_t r = 0; r < rows; ++r) std::fill_n(out + r * problem.y.row_stride, problem.y.size, T{});
     return;
   }
-  Tensor work = Tensor::allocate(element_type_of<T>(), {rows, size + keys}, allocator);
+  Tensor work = Tensor::allocate(element_type_of<T>(), {rows, size + keys + 1}, allocator);
   T* const queries = work.data<T>();
   T* const scores = queries + rows * size;
+  T* const sums = scores + rows * keys;  // that Softmax divides the scores of a query by
   for (std::int64_t r = 0; r < rows; ++r) {
     const T* const from = q + problem.q.at(image, head, begin + r);
     for (std::int64_t i = 0; i < size; ++i) queries[r * size + i] = from[i] * static_cast<T>(problem.scale);
@@ -276,7 +277,6 @@ void attend(const Problem& problem, Allocator& allocator, std::int64_t image, st
     std::copy_n(scores + r * keys, keys, scores_out + (begin + r) * keys);
   };
   const T cap = static_cast<T>(problem.options.softcap);
-  std::vector<T> sums(static_cast<std::size_t>(rows), T{1});
   for (std::int64_t r = 0; r < rows; ++r) {
     T* const row = scores + r * keys;
     keep(ScoreOutput::kRaw, r);
@@ -288,15 +288,16 @@ void attend(const Problem& problem, Allocator& allocator, std::int64_t image, st
     keep(ScoreOutput::kMasked, r);
     constexpr T kMasked = -std::numeric_limits<T>::infinity();
     if (any && std::any_of(row, row + keys, [](T score) { return score != kMasked; })) {
-      sums[static_cast<std::size_t>(r)] = exponentiate(row, keys);
-    } else {
-      std::fill_n(row, keys, T{});  // a query without a key
+      sums[r] = exponentiate(row, keys);
+    } else {  // a query without a key
+      std::fill_n(row, keys, T{});
+      sums[r] = 1;
     }
   }
   memory.sum(rows, scores, first, keys, out);
-  // Softmax divides by its sums; that of the values needs it less often.
+  // Divided once a value, of which there are fewer than scores.
   for (std::int64_t r = 0; r < rows; ++r) {
-    const T factor = 1 / sums[static_cast<std::size_t>(r)];
+    const T factor = 1 / sums[r];
     T* const values = out + r * problem.y.row_stride;
     for (std::int64_t i = 0; i < problem.y.size; ++i) values[i] *= factor;
     if (scores_out == nullptr || problem.options.scores != ScoreOutput::kProbabilities) continue;

@@ -5,8 +5,12 @@
 //
 // inputs: the maps' rows float32[positions, columns], row by row of each map; weights float32, [heads, queries, points
 // of all maps] and further dimensions of 1; then for each map its points float32[heads, queries, points, 2], x before
-// y. attributes: `heads`, `size` (of a vector), `column` (where the first head's vectors begin) and for each map
-// `heights`, `widths` and `first_rows`. output: float32[1, queries, heads * size].
+// y.
+//
+// attributes: `heads`, `size` (of a vector), `column` (where the first head's vectors begin) and for each map
+// `heights`, `widths` and `first_rows`.
+//
+// output: float32[1, queries, heads * size].
 #include <algorithm>
 #include <cmath>
 #include <cstdint>

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <type_traits>
 #include <vector>
 
 #include "base/fail.h"
@@ -81,7 +80,10 @@ struct RowNormalization {
   }
 };
 
-LANNER_MULTIVERSION void normalize_floats(const RowNormalization<float>& rows, std::int64_t begin, std::int64_t end) {
+LANNER_MULTIVERSION void normalize(const RowNormalization<float>& rows, std::int64_t begin, std::int64_t end) {
+  rows.run(begin, end);
+}
+void normalize(const RowNormalization<double>& rows, std::int64_t begin, std::int64_t end) {
   rows.run(begin, end);
 }
 LANNER_MULTIVERSION Moments plane_moments(const float* values, std::int64_t count) {
@@ -267,13 +269,8 @@ std::unique_ptr<Kernel> make_LayerNormalization(const KernelInfo& info) {
                                               rowwise && bias != nullptr ? bias->data<T>() : nullptr,
                                               means,
                                               inverse_deviations};
-      base::parallel_for(context.threads(), rows, grain_for(size), [&](std::int64_t begin, std::int64_t end) {
-        if constexpr (std::is_same_v<T, float>) {
-          normalize_floats(normalization, begin, end);
-        } else {
-          normalization.run(begin, end);
-        }
-      });
+      base::parallel_for(context.threads(), rows, grain_for(size),
+                         [&](std::int64_t begin, std::int64_t end) { normalize(normalization, begin, end); });
       if (rowwise || y.element_count() == 0) return;
       map_broadcast(context.threads(), plan_broadcast(shape, {&shape, &scale.shape()}), out, scale.data<T>(), out,
                     [](T a, T b) { return a * b; });

@@ -131,8 +131,8 @@ float exponentiate(std::int64_t count, float* x) {
 #pragma GCC unroll 16
   for (int v = 0; v < kVectors; ++v) largest[v] = hn::Set(floats, kLeast);
   each([&](const float* from) HWY_ATTR {
+  // Where an argument is NaN, Max gives the second.
 #pragma GCC unroll 16
-    // Where an argument is NaN, Max gives the second.
     for (int v = 0; v < kVectors; ++v) largest[v] = hn::Max(hn::LoadU(floats, from + v * kLanes), largest[v]);
   });
   for (int v = 1; v < kVectors; ++v) largest[0] = hn::Max(largest[v], largest[0]);

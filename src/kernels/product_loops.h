@@ -1,5 +1,5 @@
 // The innermost loops of products with a matrix that is used again and again, per instruction set: the keys and values
-// of Attention; and its Softmax. Products and sums are fused where the CPU can, so the last bits depend on the
+// of Attention, and its Softmax. Products and sums are fused where the CPU can, so the last bits depend on the
 // instruction set; elements are summed in an order that depends on the sizes alone.
 #pragma once
 
@@ -21,8 +21,8 @@ struct ProductLoops {
   // Panel j of b starts at b + j * panel_stride.
   void (*multiply)(std::int64_t rows, std::int64_t columns, std::int64_t depth, const float* a, std::int64_t a_stride,
                    const float* b, std::int64_t panel_stride, bool adds, float* y, std::int64_t y_stride);
-  // Each of `count` elements x, of which one is the largest, becomes exp(x - largest), 0 below exp(-87). Returns their
-  // sum, NaN where one is NaN or infinite.
+  // Each of `count` elements x becomes exp(x - the largest), 0 where that is below exp(-87). Returns their sum, NaN
+  // where one of x is NaN or infinity, or all are minus infinity.
   float (*exponentiate)(std::int64_t count, float* x);
 };
 

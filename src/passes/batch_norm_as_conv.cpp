@@ -16,20 +16,16 @@ constexpr std::string_view kOps[] = {"BatchNormalization"};
 // Fewer would fill no block of channels.
 constexpr std::int64_t kFewestChannels = 8;
 
-bool is_conv(const Node& node) {
-  return is_op(node, "Conv") || node.op == "FusedConv";
-}
-
-// Whether convolutions read the value, be it through an activation or the like.
+// Whether a convolution reads the value, itself or what its only reader, an activation or the like, makes of it.
 bool is_read_by_conv(const Graph& graph, ValueId value) {
+  const auto reads = [&](ValueId of) {
+    return std::ranges::any_of(graph.value(of).users, [&](NodeId user) { return is_conv(graph.node(user)); });
+  };
+  if (reads(value)) return true;
   const auto& users = graph.value(value).users;
-  return std::ranges::any_of(users, [&](NodeId user) {
-    const Node& node = graph.node(user);
-    if (is_conv(node)) return true;
-    if (users.size() > 1 || node.outputs.size() != 1 || node.outputs[0] == kNoValue) return false;
-    return std::ranges::any_of(graph.value(node.outputs[0]).users,
-                               [&](NodeId reader) { return is_conv(graph.node(reader)); });
-  });
+  if (users.size() != 1) return false;
+  const Node& only = graph.node(users[0]);
+  return only.outputs.size() == 1 && only.outputs[0] != kNoValue && reads(only.outputs[0]);
 }
 
 Verdict make(const Graph& graph, NodeId at, Edit& edit) {

@@ -12,10 +12,6 @@ namespace {
 
 constexpr std::string_view kOps[] = {"Flatten", "Reshape", "Squeeze", "Unsqueeze"};
 
-bool changes_only_shape(const Node& node) {
-  return node.domain.empty() && std::ranges::find(kOps, node.op) != std::end(kOps);
-}
-
 // The axes of a Squeeze or Unsqueeze, counted from the front in a tensor of `rank` dimensions; empty when not known.
 std::vector<std::int64_t> axes_of(const Graph& graph, const Node& node, int rank) {
   const auto axes = constant_ints(graph, input(node, 1));

@@ -25,9 +25,7 @@ struct Level {
 
 // The value before nodes that only change its shape; they are added to `nodes`.
 ValueId before_reshapes(const Graph& graph, ValueId value, std::vector<NodeId>& nodes) {
-  for (const Node* node = graph.producer(value);
-       node != nullptr &&
-       (is_op(*node, "Reshape") || is_op(*node, "Unsqueeze") || is_op(*node, "Squeeze") || is_op(*node, "Flatten"));
+  for (const Node* node = graph.producer(value); node != nullptr && changes_only_shape(*node);
        node = graph.producer(value)) {
     nodes.push_back(graph.value(value).producer);
     value = node->inputs[0];

@@ -6,6 +6,7 @@
 
 #include "passes/known_elements.h"
 #include "passes/match.h"
+#include "passes/product_pattern.h"
 #include "passes/rules.h"
 
 namespace lanner::passes {
@@ -68,7 +69,7 @@ bool same_but_scale(const Node& a, const Node& b) {
 }
 
 bool is_convolution(const Node* node) {
-  return node != nullptr && (is_op(*node, "Conv") || (node->op == "FusedConv" && node->domain == "lanner"));
+  return node != nullptr && is_conv(*node);
 }
 
 // The level's nodes: users before producers, and of the rows' expansion what asks how many results there are.

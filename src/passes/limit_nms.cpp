@@ -51,18 +51,11 @@ std::optional<std::int64_t> rows_read_by(const Graph& graph, const Node& user, V
     return stays ? rows_read(graph, output, steps) : std::nullopt;
   }
   if (user.op != "Slice") return std::nullopt;
-  const auto starts = constant_ints(graph, input(user, 1));
-  const auto ends = constant_ints(graph, input(user, 2));
-  const auto axes = constant_ints(graph, input(user, 3));
-  const auto steps_of = constant_ints(graph, input(user, 4));
-  if (!starts || !ends || starts->size() != 1 || ends->size() != 1 || (has_input(user, 3) && !axes))
-    return std::nullopt;
-  const auto axis = known_axis(axes ? axes->at(0) : 0, rank);
-  if (!axis) return std::nullopt;
-  if (*axis != 0) return rows_read(graph, output, steps);
-  const bool in_order = !has_input(user, 4) || (steps_of && steps_of->at(0) > 0);
-  if (!in_order || (*starts)[0] < 0 || (*ends)[0] < 0) return std::nullopt;  // from the end
-  return (*ends)[0];
+  const auto taken = sliced_axis(graph, user);
+  if (!taken) return std::nullopt;
+  if (taken->axis != 0) return rows_read(graph, output, steps);
+  if (taken->step < 0 || taken->start < 0 || taken->end < 0) return std::nullopt;  // from the end
+  return taken->end;
 }
 
 std::optional<std::int64_t> rows_read(const Graph& graph, ValueId value, int steps) {

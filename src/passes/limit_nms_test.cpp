@@ -83,6 +83,10 @@ TEST(LimitNms, DeclinesWhereMoreMayBeRead) {
         c.output(c.slice(rows, 0, 7));
         c.output(c.node("Shape", {rows}));
       },
+      [](Case& c) {  // of no axis at all, which is no valid Slice
+        const ValueId none = c.constant(ints({}));
+        c.output(c.node("Slice", {c.rows(c.kept), c.constant(ints({0})), c.constant(ints({7})), none, none}));
+      },
       // Three numbers of a box in one list.
       [](Case& c) {
         c.output(c.slice(c.node("Reshape", {c.kept, c.constant(ints({-1}))}, {}, "int64[n]"), 0, 7));

@@ -76,6 +76,25 @@ std::optional<int> known_axis(std::int64_t axis, int rank) {
   return static_cast<int>(axis < 0 ? axis + rank : axis);
 }
 
+std::optional<SlicedAxis> sliced_axis(const Graph& graph, const Node& slice) {
+  const auto number = [&](std::size_t position, std::optional<std::int64_t> otherwise) -> std::optional<std::int64_t> {
+    if (!has_input(slice, position)) return otherwise;
+    const auto numbers = constant_ints(graph, slice.inputs[position]);
+    return numbers && numbers->size() == 1 ? std::optional(numbers->front()) : std::nullopt;
+  };
+  const auto start = number(1, std::nullopt);
+  const auto end = number(2, std::nullopt);
+  const auto wanted = number(3, 0);
+  const auto step = number(4, 1);
+  if (!start || !end || !wanted || !step) return std::nullopt;
+  const auto axis = known_axis(*wanted, rank_of(graph, slice.inputs[0]));
+  return axis ? std::optional(SlicedAxis{*axis, *start, *end, *step}) : std::nullopt;
+}
+
+bool changes_only_shape(const Node& node) {
+  return is_op(node, "Flatten") || is_op(node, "Reshape") || is_op(node, "Squeeze") || is_op(node, "Unsqueeze");
+}
+
 std::vector<std::int64_t> permutation_of(const Graph& graph, const Node& transpose) {
   std::vector<std::int64_t> permutation = transpose.attributes.get_ints("perm");
   if (!permutation.empty() || transpose.attributes.has("perm")) return permutation;

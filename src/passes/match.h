@@ -52,6 +52,16 @@ bool same_static_shape(const Graph& graph, ValueId a, ValueId b);
 
 // `axis` counted from the front; nothing where it is out of range or the rank is below 0.
 std::optional<int> known_axis(std::int64_t axis, int rank);
+// A Slice along one axis, by constants as they are written; nothing where it is another.
+struct SlicedAxis {
+  int axis;  // counted from the front
+  std::int64_t start;
+  std::int64_t end;
+  std::int64_t step;
+};
+std::optional<SlicedAxis> sliced_axis(const Graph& graph, const Node& slice);
+// Whether it is a Flatten, Reshape, Squeeze or Unsqueeze.
+bool changes_only_shape(const Node& node);
 // What a Transpose's output dimensions were in its input; empty while the rank is not known.
 std::vector<std::int64_t> permutation_of(const Graph& graph, const Node& transpose);
 // A Transpose of that order.

@@ -1,6 +1,5 @@
 #include "passes/origins.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "passes/match.h"
@@ -12,8 +11,10 @@ namespace {
 // Nodes on the way back.
 constexpr std::size_t kMostMoves = 10;
 
-constexpr std::string_view kMoves[] = {"Reshape", "Transpose", "Squeeze", "Unsqueeze",
-                                       "Flatten", "Gather",    "Split",   "Slice"};
+bool moves_elements(const Node& node) {
+  return changes_only_shape(node) || is_op(node, "Transpose") || is_op(node, "Gather") || is_op(node, "Split") ||
+         is_op(node, "Slice");
+}
 
 // What a node that moves elements does to a view of its first input.
 std::optional<View> moved(const Graph& graph, const Node& node, ValueId output, View view) {
@@ -46,20 +47,15 @@ std::optional<View> moved(const Graph& graph, const Node& node, ValueId output, 
     return std::nullopt;
   }
   if (node.op == "Slice") {
-    const auto starts = constant_ints(graph, input(node, 1));
-    const auto axes = constant_ints(graph, input(node, 3));
-    const auto steps = constant_ints(graph, input(node, 4));
+    const auto taken = sliced_axis(graph, node);
     const auto shape = type_of(graph, output).static_shape();
-    if (!starts || starts->size() != 1 || !axes || axes->size() != 1 || !shape) return std::nullopt;
-    if (has_input(node, 4) && (!steps || *steps != std::vector<std::int64_t>{1})) return std::nullopt;
-    const auto axis = known_axis((*axes)[0], view.rank());
-    if (!axis) return std::nullopt;
-    const std::int64_t size = view.dims[static_cast<std::size_t>(*axis)];
-    const std::int64_t start = (*starts)[0] < 0 ? (*starts)[0] + size : (*starts)[0];
-    if (start < 0 || start + (*shape)[*axis] > size) return std::nullopt;
-    return sliced(std::move(view), *axis, start, 1, (*shape)[*axis]);
+    if (!taken || taken->step != 1 || !shape) return std::nullopt;
+    const std::int64_t size = view.dims[static_cast<std::size_t>(taken->axis)];
+    const std::int64_t start = taken->start < 0 ? taken->start + size : taken->start;
+    if (start < 0 || start + (*shape)[taken->axis] > size) return std::nullopt;
+    return sliced(std::move(view), taken->axis, start, 1, (*shape)[taken->axis]);
   }
-  if (node.op == "Reshape" || node.op == "Squeeze" || node.op == "Unsqueeze" || node.op == "Flatten") {
+  if (changes_only_shape(node)) {
     const auto shape = type_of(graph, output).static_shape();
     return shape ? reshaped(std::move(view), std::vector<std::int64_t>(shape->dims().begin(), shape->dims().end()))
                  : std::nullopt;
@@ -92,13 +88,13 @@ std::vector<Origin> origins_of(const Graph& graph, ValueId value, bool may_scale
     }
     if (view) origins.push_back({std::move(*view), scale});
     const Node* node = graph.producer(value);
-    if (node == nullptr || !node->domain.empty() || moves.size() == kMostMoves) break;
+    if (node == nullptr || moves.size() == kMostMoves) break;
     if (const auto inner = scaled(graph, value); inner && may_scale) {
       scale *= inner->factor;
       value = inner->from;
       continue;
     }
-    if (std::ranges::find(kMoves, node->op) == std::end(kMoves)) break;
+    if (!moves_elements(*node)) break;
     moves.emplace_back(node, value);
     value = node->inputs[0];
   }

@@ -42,6 +42,10 @@ std::optional<ProductPattern> matrix_product_of(const Graph& graph, ValueId valu
 
 }  // namespace
 
+bool is_conv(const Node& node) {
+  return is_op(node, "Conv") || is_fused(node, "FusedConv");
+}
+
 std::optional<ProductPattern> conv_of(const Graph& graph, ValueId value, bool fused) {
   if (value == kNoValue) return std::nullopt;
   const Node* node = graph.producer(value);

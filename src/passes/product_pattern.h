@@ -26,6 +26,9 @@ struct ProductPattern : Image {
   ValueId output() const { return node->outputs[0]; }
 };
 
+// A Conv or FusedConv, whatever its weights are.
+bool is_conv(const Node& node);
+
 // The convolution that makes `value`: a Conv with a known number of output channels and float32 or float64 weights or,
 // if `fused`, a FusedConv too.
 std::optional<ProductPattern> conv_of(const Graph& graph, ValueId value, bool fused = false);

@@ -19,25 +19,20 @@ Verdict slice(const Graph& graph, NodeId at, Edit& edit) {
   }
   const int rank = rank_of(graph, node.inputs[0]);
   const auto joined = known_axis(concat->attributes.get_int("axis", 0), rank);
-  const auto starts = constant_ints(graph, input(node, 1));
-  const auto ends = constant_ints(graph, input(node, 2));
-  const auto axes = constant_ints(graph, input(node, 3));
-  const auto steps = constant_ints(graph, input(node, 4));
-  if (!joined || !starts || !ends || starts->size() != 1 || ends->size() != 1) return no_match();
-  const auto axis = axes && axes->size() == 1 ? known_axis((*axes)[0], rank)
-                                              : (has_input(node, 3) ? std::nullopt : known_axis(0, rank));
-  if (axis != joined) return no_match();
-  if (has_input(node, 4) && (!steps || *steps != std::vector<std::int64_t>{1})) return no_match();
+  const auto taken = sliced_axis(graph, node);
+  if (!joined || !taken || taken->axis != *joined || taken->step != 1) return no_match();
 
-  const auto size_of = [&](ValueId value) { return type_of(graph, value).dims[static_cast<std::size_t>(*axis)].size; };
+  const auto size_of = [&](ValueId value) {
+    return type_of(graph, value).dims[static_cast<std::size_t>(*joined)].size;
+  };
   std::int64_t total = 0;
   for (const ValueId part : concat->inputs) {
     if (rank_of(graph, part) != rank || size_of(part) < 0) return near_miss("the sizes of the parts are not known");
     total += size_of(part);
   }
   const auto bound = [&](std::int64_t end) { return std::clamp<std::int64_t>(end < 0 ? end + total : end, 0, total); };
-  const std::int64_t first = bound((*starts)[0]);
-  const std::int64_t last = bound((*ends)[0]);
+  const std::int64_t first = bound(taken->start);
+  const std::int64_t last = bound(taken->end);
   if (first >= last) return no_match();
   std::int64_t before = 0;
   for (const ValueId part : concat->inputs) {
@@ -51,8 +46,9 @@ Verdict slice(const Graph& graph, NodeId at, Edit& edit) {
       edit.replace(node.outputs[0], part);
       return rewrite();
     }
-    Node smaller = make_node("Slice", {part, edit.constant(int_tensor({first - before})),
-                                       edit.constant(int_tensor({last - before})), edit.constant(int_tensor({*axis}))});
+    Node smaller =
+        make_node("Slice", {part, edit.constant(int_tensor({first - before})),
+                            edit.constant(int_tensor({last - before})), edit.constant(int_tensor({*joined}))});
     edit.replace(node.outputs[0], edit.node(std::move(smaller), type_of(graph, node.outputs[0])));
     return rewrite();
   }
